@@ -1,0 +1,2 @@
+//! The recover function.
+fn main() {}

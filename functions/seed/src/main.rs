@@ -1,0 +1,2 @@
+//! The seed function.
+fn main() {}

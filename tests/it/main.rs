@@ -1,0 +1,1 @@
+//! One test binary: every file below is a room of the house and what it promises.
