@@ -1,0 +1,207 @@
+//! One site's account at a platform: packs conversions into requests, sends them, and says what the answers mean.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::{Conversion, ErrorCode, HoldScope, Secret, Verdict};
+
+/// A boxed future, so that the traits here can be objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A site's account at a platform, opened from its credentials.
+pub trait Account: Send + Sync {
+    /// Names what shares an access token (OAuth client and grant), as a digest that gives nothing away. Hexadecimal.
+    fn token_key(&self) -> &str;
+
+    /// Names what shares one request budget: the credentials' `quota_key`, by default a digest of the client id.
+    fn quota_key(&self) -> &str;
+
+    /// Fetches a new access token. One request to the token endpoint; retries are the caller's.
+    fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>>;
+
+    /// Builds the requests for `rows`, at most `max_batch` of them: pure, and the same rows give the same bytes. A row
+    /// that cannot be built is refused here, with its verdict, and is in no request. Every row is in exactly one place.
+    fn pack(&self, rows: &[Row<'_>], now: Timestamp) -> Packed;
+
+    /// Sends one request. An [`Answer`] has one entry per row of the request, in its order.
+    fn send<'a>(
+        &'a self,
+        request: &'a Request,
+        token: &'a AccessToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Answer, SendError>>;
+}
+
+/// One conversion to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// What to send.
+    pub conversion: &'a Conversion,
+}
+
+/// An access token, and until when it is good.
+#[derive(Debug)]
+pub struct AccessToken {
+    /// The token.
+    pub secret: Secret,
+    /// When the platform stops accepting it, a safety margin taken off.
+    pub expires_at: Timestamp,
+}
+
+/// What came of packing rows.
+#[derive(Debug)]
+pub struct Packed {
+    /// The requests, each to be sent by itself.
+    pub requests: Vec<Request>,
+    /// Rows that are in no request: index into the rows, and why.
+    pub refused: Vec<(usize, RowAnswer)>,
+}
+
+/// One request, ready to leave.
+pub struct Request {
+    /// Which rows it carries: indices into the rows that were packed.
+    pub rows: Vec<usize>,
+    /// Where each of them goes, in the same order.
+    pub targets: Vec<Target>,
+    /// Which way it takes, as the ledger names it, such as `data_manager`.
+    pub transport: &'static str,
+    /// The whole address.
+    pub url: String,
+    /// The body: JSON. It carries hashed identifiers and click ids, so it is never logged.
+    pub body: Vec<u8>,
+    /// SHA-256 of the body, hexadecimal: the ledger's proof that a resend was identical.
+    pub body_sha256: String,
+    /// What the adapter has to remember of each row to read the answer: its own business.
+    pub memo: Vec<Option<Timestamp>>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("rows", &self.rows.len())
+            .field("transport", &self.transport)
+            .field("body_sha256", &self.body_sha256)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a conversion goes: account, conversion action and transport, as a digest. A conversion that may have been
+/// delivered to one target is never sent to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Target(pub i64);
+
+/// What the platform said about one conversion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowAnswer {
+    /// What it means.
+    pub verdict: Verdict,
+    /// The platform's code, where it gave one.
+    pub code: Option<ErrorCode>,
+}
+
+/// The envelope of an answer: what the ledger keeps of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status, where one came.
+    pub http_status: Option<u16>,
+    /// The platform's id of the request.
+    pub request_id: Option<String>,
+    /// The code that speaks for the request as a whole.
+    pub code: Option<ErrorCode>,
+}
+
+/// An answer that says something about every row.
+#[derive(Debug)]
+pub struct Answer {
+    /// The envelope.
+    pub reply: Reply,
+    /// One entry per row of the request, in its order.
+    pub rows: Vec<RowAnswer>,
+}
+
+/// What shares a request budget that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaScope {
+    /// This account alone.
+    Account,
+    /// Everything with the same `quota_key`.
+    QuotaKey,
+}
+
+/// No conversion of the request has an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The access token was refused: fetch a new one and send again, once.
+    #[error("the platform refused the access token")]
+    Unauthorised(Reply),
+    /// A request budget is used up: wait, charge nobody.
+    #[error("the platform asked to wait {wait:?}")]
+    Throttled {
+        /// The envelope.
+        reply: Reply,
+        /// How long, as the platform said; ours where it did not.
+        wait: Duration,
+        /// Who has to wait.
+        scope: QuotaScope,
+    },
+    /// Something has to be mended before any row can go.
+    #[error("the platform refused the request: something has to be mended")]
+    Misconfigured {
+        /// The envelope.
+        reply: Reply,
+        /// What has to be mended.
+        scope: HoldScope,
+    },
+    /// The request is refused, and no row is named: find the row by halves. Alone, a row is refused for good.
+    #[error("the platform refused the request and named no row")]
+    Refused(Reply),
+    /// The request is too large: halve it.
+    #[error("the platform found the request too large")]
+    TooLarge(Reply),
+    /// Certainly not taken; may well work later.
+    #[error("the platform could not be reached")]
+    Unavailable(Reply),
+    /// Perhaps taken: send the identical thing again.
+    #[error("the platform's answer did not arrive or could not be read")]
+    Unconfirmed(Reply),
+}
+
+impl SendError {
+    /// The envelope.
+    pub fn reply(&self) -> &Reply {
+        match self {
+            SendError::Unauthorised(reply)
+            | SendError::Refused(reply)
+            | SendError::TooLarge(reply)
+            | SendError::Unavailable(reply)
+            | SendError::Unconfirmed(reply)
+            | SendError::Throttled { reply, .. }
+            | SendError::Misconfigured { reply, .. } => reply,
+        }
+    }
+}
+
+/// The token endpoint gave no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Somebody has to mend something: reconnect, or repair the client.
+    #[error("the token endpoint refused the grant: {code}")]
+    Misconfigured {
+        /// Such as `invalid_grant`.
+        code: ErrorCode,
+        /// Site for a grant, client for an OAuth client.
+        scope: HoldScope,
+    },
+    /// May well work later; never charged to a row or a circuit.
+    #[error("the token endpoint could not answer: {code}")]
+    Unavailable {
+        /// What happened.
+        code: ErrorCode,
+        /// How long to wait.
+        wait: Duration,
+    },
+}
