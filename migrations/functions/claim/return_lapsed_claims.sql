@@ -1,0 +1,109 @@
+create or replace function relay.return_lapsed_claims(
+  p_limit integer,
+  p_min_age_minutes integer,
+  p_site_id uuid,
+  p_now timestamptz
+)
+returns table (claims integer, requeued integer, exhausted integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_called integer[];
+  v_called_due timestamptz[];
+  v_exhausted jsonb;
+begin
+  with lapsed as materialized (
+    select inflight.claim_token
+    from relay.inflight
+    where inflight.lease_until < p_now
+      and inflight.claimed_at <= p_now - pg_catalog.make_interval(mins => p_min_age_minutes)
+      and (
+        p_site_id is null
+        or inflight.group_id in (select delivery_group.group_id from relay.delivery_group where delivery_group.site_id = p_site_id)
+      )
+    limit p_limit
+    for update skip locked
+  ), gone as (
+    delete from relay.inflight
+    using lapsed
+    where inflight.claim_token = lapsed.claim_token
+    returning inflight.*
+  ), lost as materialized (
+    select
+      gone.group_id,
+      part.conversion_id,
+      part.seq,
+      part.retry_count,
+      part.lost_claims + 1 as lost_claims,
+      -- An open request may have arrived, whatever became of its runner.
+      part.maybe_delivered or gone.sent_targets is not null as maybe_delivered,
+      coalesce(gone.sent_targets[part.place], gone.sent_targets[1], part.target) as target,
+      conversion.expires_at
+    from gone
+    cross join lateral pg_catalog.unnest(
+      gone.conversion_ids, gone.seqs, gone.retry_counts, gone.lost_claims, gone.maybe_delivered, gone.targets
+    ) with ordinality as part (conversion_id, seq, retry_count, lost_claims, maybe_delivered, target, place)
+    join relay.conversion on conversion.conversion_id = part.conversion_id
+  ), told as (
+    insert into relay.conversion_outcome (
+      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, recorded_at
+    )
+    select
+      lost.conversion_id, lost.seq,
+      case when lost.lost_claims >= 20 then 'EXHAUSTED' else 'LEASE_LOST' end,
+      case when lost.maybe_delivered then 'AMBIGUOUS' else 'TRANSIENT' end,
+      'CLAIM_LOST', lost.retry_count, case when lost.lost_claims < 20 then p_now end, p_now
+    from lost
+  ), back as (
+    insert into relay.ready (
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, lost_claims, maybe_delivered
+    )
+    select
+      lost.group_id, case when lost.expires_at < p_now + interval '48 hours' then 0 else 1 end, p_now, lost.conversion_id,
+      lost.expires_at, lost.target, lost.seq, lost.retry_count, lost.lost_claims, lost.maybe_delivered
+    from lost
+    where lost.lost_claims < 20
+  ), freed as (
+    update relay.upload_slot
+    set lease_until = '-infinity', claim_token = null
+    from gone
+    where upload_slot.quota_key = gone.quota_key
+      and upload_slot.slot_no = gone.slot_no
+      and upload_slot.lease_until < p_now
+  )
+  select
+    (select pg_catalog.count(*) from gone),
+    (select pg_catalog.count(*) from lost where lost.lost_claims < 20),
+    (select pg_catalog.count(*) from lost where lost.lost_claims >= 20),
+    (select pg_catalog.array_agg(distinct lost.group_id) from lost),
+    (
+      select pg_catalog.jsonb_object_agg(worn.group_id, worn.conversions)
+      from (
+        select lost.group_id, pg_catalog.count(*) as conversions
+        from lost
+        where lost.lost_claims >= 20
+        group by lost.group_id
+      ) as worn
+    )
+  into claims, requeued, exhausted, v_called, v_exhausted;
+
+  if v_called is not null then
+    v_called_due := pg_catalog.array_fill(p_now, array[pg_catalog.cardinality(v_called)]);
+    perform relay.call_groups(v_called, v_called_due);
+  end if;
+  if v_exhausted is not null then
+    perform relay.increment_provider_upload_metrics(worn.key::integer, 0, 0, worn.value::integer, 0, 0, 0, p_now)
+    from pg_catalog.jsonb_each_text(v_exhausted) as worn (key, value);
+  end if;
+  return next;
+end;
+$$;
+
+comment on function relay.return_lapsed_claims is
+  'Puts the conversions of claims whose lease has ended (and that are p_min_age_minutes old) back to ready, at most p_limit '
+  'claims, never a live one. A claim whose request had left marks its conversions as perhaps delivered. A conversion whose '
+  'claims were lost 20 times ends as exhausted: it may be what kills the runners. One row of counts. Called by functions.';

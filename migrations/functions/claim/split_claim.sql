@@ -1,0 +1,71 @@
+create or replace function relay.split_claim(
+  p_claim_token uuid,
+  p_parts integer[],        -- one entry per conversion of the claim, in its order: the part that it goes to
+  p_lease_seconds integer,
+  p_now timestamptz default null  -- last; only tests set the clock
+)
+returns table (part integer, claim_token uuid)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
+  v_lease_until timestamptz := v_now + pg_catalog.make_interval(secs => p_lease_seconds);
+  v_claim relay.inflight;
+begin
+  delete from relay.inflight where inflight.claim_token = p_claim_token returning inflight.* into v_claim;
+  if v_claim.claim_token is null then
+    return;
+  end if;
+  if pg_catalog.cardinality(p_parts) <> pg_catalog.cardinality(v_claim.conversion_ids) then
+    raise exception 'p_parts must have one entry per conversion of the claim' using errcode = 'CR002';
+  end if;
+  update relay.upload_slot
+  set lease_until = v_lease_until
+  where upload_slot.quota_key = v_claim.quota_key
+    and upload_slot.slot_no = v_claim.slot_no
+    and upload_slot.claim_token is not null;
+
+  return query
+  with piece as (
+    select
+      pg_catalog.gen_random_uuid() as claim_token, row.part,
+      pg_catalog.array_agg(row.conversion_id order by row.place) as conversion_ids,
+      pg_catalog.array_agg(row.seq order by row.place) as seqs,
+      pg_catalog.array_agg(row.retry_count order by row.place) as retry_counts,
+      pg_catalog.array_agg(row.request_failures order by row.place) as request_failures,
+      pg_catalog.array_agg(row.lost_claims order by row.place) as lost_claims,
+      -- What an earlier request of this claim may have delivered stays perhaps delivered.
+      pg_catalog.array_agg(row.maybe_delivered order by row.place) as maybe_delivered,
+      pg_catalog.array_agg(coalesce(v_claim.sent_targets[row.place], v_claim.sent_targets[1], row.target) order by row.place)
+        as targets
+    from pg_catalog.unnest(
+      p_parts, v_claim.conversion_ids, v_claim.seqs, v_claim.retry_counts, v_claim.request_failures, v_claim.lost_claims,
+      v_claim.maybe_delivered, v_claim.targets
+    ) with ordinality
+      as row (part, conversion_id, seq, retry_count, request_failures, lost_claims, maybe_delivered, target, place)
+    group by row.part
+  ), made as (
+    insert into relay.inflight (
+      claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, conversion_ids, seqs, retry_counts,
+      request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
+    )
+    select
+      piece.claim_token, v_claim.run_id, v_claim.group_id, v_claim.circuit_epoch, v_claim.is_probe, v_claim.quota_key,
+      v_claim.slot_no, piece.conversion_ids, piece.seqs, piece.retry_counts, piece.request_failures, piece.lost_claims,
+      piece.maybe_delivered, piece.targets, v_claim.claimed_at, v_lease_until
+    from piece
+  )
+  select piece.part, piece.claim_token from piece order by piece.part;
+end;
+$$;
+
+comment on function relay.split_claim is
+  'Cuts a claim into parts, each with a token and a lease of its own, in one transaction: rows that go in different '
+  'requests, or halves of a request that was refused without naming a row. Answers the parts in order; nothing where the '
+  'claim was lost. Raises CR002 where p_parts does not fit the claim. Locks the claim.';
+
+grant execute on function relay.split_claim to relay_service;

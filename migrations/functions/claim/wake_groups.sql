@@ -1,0 +1,61 @@
+create or replace function relay.wake_groups(
+  p_now timestamptz
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_sort = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_woken integer;
+begin
+  -- Once in 30 s is often enough, and whoever finds another at it leaves it to him.
+  perform
+  from relay.upkeep
+  where upkeep.name = 'wake_groups' and upkeep.done_at <= p_now - interval '30 seconds'
+  for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  update relay.upkeep set done_at = p_now where upkeep.name = 'wake_groups';
+
+  with asleep as materialized (
+    select
+      delivery_group.group_id,
+      greatest(soonest.next_attempt_at, delivery_group.throttled_until, delivery_group.circuit_until) as turn_at
+    from relay.delivery_group
+    cross join lateral (
+      select pg_catalog.min(first.next_attempt_at) as next_attempt_at
+      from (values (0::smallint), (1::smallint)) as bands (band)
+      cross join lateral (
+        select ready.next_attempt_at
+        from relay.ready
+        where ready.group_id = delivery_group.group_id and ready.band = bands.band
+        order by ready.group_id, ready.band, ready.next_attempt_at, ready.conversion_id
+        limit 1
+      ) as first
+    ) as soonest
+    where delivery_group.hold_id is null and delivery_group.turn_at > p_now and soonest.next_attempt_at is not null
+  ), woken as (
+    select asleep.group_id, asleep.turn_at
+    from asleep
+    join relay.delivery_group on delivery_group.group_id = asleep.group_id
+    where delivery_group.turn_at > asleep.turn_at
+    for no key update of delivery_group skip locked
+  )
+  update relay.delivery_group
+  set turn_at = woken.turn_at
+  from woken
+  where delivery_group.group_id = woken.group_id;
+  get diagnostics v_woken = row_count;
+  return v_woken;
+end;
+$$;
+
+comment on function relay.wake_groups is
+  'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group. '
+  'At most once in 30 s; one index probe per sleeping group. Says how many it woke. A late commit waits that long at most. '
+  'Called by functions, not by programs.';

@@ -1,0 +1,49 @@
+create or replace function relay.put_provider_credentials(
+  p_site_id uuid,
+  p_provider_key text,
+  p_key_version integer,
+  p_sealed bytea,
+  p_quota_key text,
+  p_now timestamptz default null  -- last; only tests set the clock
+)
+returns table (group_id integer, holds_lifted integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
+  v_group_id integer;
+begin
+  perform relay.ensure_groups(array[p_site_id], array[p_provider_key], v_now);
+  select delivery_group.group_id
+  from relay.delivery_group
+  where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key
+  for no key update
+  into v_group_id;
+
+  insert into relay.quota (quota_key) values (p_quota_key) on conflict do nothing;
+  insert into relay.upload_slot (quota_key, slot_no)
+  select quota.quota_key, slot.slot_no
+  from relay.quota
+  cross join pg_catalog.generate_series(1, quota.slots) as slot (slot_no)
+  where quota.quota_key = p_quota_key
+  on conflict do nothing;
+
+  insert into relay.provider_credentials (group_id, key_version, sealed, created_at, updated_at)
+  values (v_group_id, p_key_version, p_sealed, v_now, v_now)
+  on conflict (group_id) do update
+  set key_version = excluded.key_version, sealed = excluded.sealed, updated_at = excluded.updated_at;
+  update relay.delivery_group set quota_key = p_quota_key where delivery_group.group_id = v_group_id;
+
+  return query select v_group_id, relay.lift_holds(v_group_id, v_now);
+end;
+$$;
+
+comment on function relay.put_provider_credentials is
+  'Stores a site''s sealed credentials, makes its group and the upload slots of its quota key where they are missing, and '
+  'lifts the group''s holds: what they parked goes on by itself. One row. Locks the group.';
+
+grant execute on function relay.put_provider_credentials to relay_service;

@@ -1,0 +1,35 @@
+create or replace function relay.call_groups(
+  p_group_ids integer[],
+  p_due_at timestamptz[]
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Locked in the order of their ids, so that two callers cannot wait for each other.
+  perform
+  from relay.delivery_group
+  join pg_catalog.unnest(p_group_ids, p_due_at) as called (group_id, due_at) on called.group_id = delivery_group.group_id
+  where delivery_group.hold_id is null
+    and delivery_group.turn_at > greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until)
+  order by delivery_group.group_id
+  for no key update of delivery_group;
+  if not found then
+    return;
+  end if;
+
+  update relay.delivery_group
+  set turn_at = greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until)
+  from pg_catalog.unnest(p_group_ids, p_due_at) as called (group_id, due_at)
+  where called.group_id = delivery_group.group_id
+    and delivery_group.hold_id is null
+    and delivery_group.turn_at > greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until);
+end;
+$$;
+
+comment on function relay.call_groups is
+  'Puts groups into the line no later than their due times (p_due_at[i] for p_group_ids[i], each group once), or when their '
+  'throttle or circuit ends. Writes nothing for a group that stands in line already, and nothing for a held one.';

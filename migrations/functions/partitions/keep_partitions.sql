@@ -1,0 +1,51 @@
+create or replace function relay.keep_partitions(
+  p_weeks_ahead integer default 8,
+  p_now timestamptz default null  -- last; only tests set the clock
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
+  v_monday timestamptz := pg_catalog.date_trunc('week', v_now, 'UTC');
+  v_parent text;
+  v_name text;
+  v_week timestamptz;
+  v_made integer := 0;
+begin
+  if p_weeks_ahead not between 1 and 104 then
+    raise exception 'p_weeks_ahead must lie in 1 to 104' using errcode = 'CR001';
+  end if;
+  for v_week in select pg_catalog.generate_series(v_monday, v_monday + p_weeks_ahead * interval '7 days', interval '7 days') loop
+    foreach v_parent in array array['conversion', 'conversion_outcome', 'provider_upload_attempts'] loop
+      v_name := v_parent || pg_catalog.to_char(v_week at time zone 'UTC', '_IYYY"w"IW');
+      if pg_catalog.to_regclass('relay.' || v_name) is null then
+        -- One maker at a time; a second one finds the partition there.
+        if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('relay.keep_partitions', 0)) then
+          return v_made;
+        end if;
+        if pg_catalog.to_regclass('relay.' || v_name) is not null then
+          continue;
+        end if;
+        -- Made by itself and attached empty: attaching takes no lock that a reader or writer would wait for.
+        execute pg_catalog.format('create table relay.%I (like relay.%I including defaults including constraints)', v_name, v_parent);
+        execute pg_catalog.format(
+          'alter table relay.%I attach partition relay.%I for values from (%s) to (%s)',
+          v_parent, v_name, relay.id_floor(v_week), relay.id_floor(v_week + interval '7 days')
+        );
+        v_made := v_made + 1;
+      end if;
+    end loop;
+  end loop;
+  return v_made;
+end;
+$$;
+
+comment on function relay.keep_partitions is
+  'Makes the weekly partitions from this week to p_weeks_ahead from now, and says how many it made. Safe at any time and '
+  'twice at once. Raises CR001 for an argument out of range.';
+
+grant execute on function relay.keep_partitions to relay_service;

@@ -1,0 +1,233 @@
+create or replace function relay.settle_offline_conversions(
+  p_claim_token uuid,
+  p_attempt_id bigint,            -- null: nothing was sent
+  p_outcomes text[],              -- one entry per conversion of the claim, in its order; so are the five that follow
+  p_classes text[],
+  p_codes text[],
+  p_wait_seconds integer[],
+  p_not_before timestamptz[],
+  p_hold_scopes text[],           -- row or conversion_action where the conversion itself is parked
+  p_hold_keys text[],
+  p_circuit_result text,
+  p_group_hold_scope text,        -- null: no hold of the whole group
+  p_group_hold_code text,
+  p_throttle_scope text,          -- null, group or quota_key
+  p_throttle_seconds integer,
+  p_http_status integer,
+  p_provider_request_id text,
+  p_error_code text,
+  p_error_category text,
+  p_duration_ms integer,
+  p_keep_slot boolean,            -- other parts of the claim go on with it
+  p_now timestamptz default null  -- last; only tests set the clock
+)
+returns table (
+  accepted boolean,
+  circuit_change text,
+  hold_opened boolean,
+  completed integer,
+  failed integer,
+  retry integer,
+  held integer,
+  submitted integer,
+  released integer
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
+  v_claim relay.inflight;
+  v_hold_id bigint;
+  v_count integer;
+  v_back timestamptz;
+begin
+  -- Whoever deletes the claim may speak for it: completion and fence in one.
+  delete from relay.inflight where inflight.claim_token = p_claim_token returning inflight.* into v_claim;
+  if v_claim.claim_token is null then
+    update relay.provider_upload_attempts
+    set
+      closed_at = v_now, state = 'STALE', http_status = p_http_status, provider_request_id = p_provider_request_id,
+      error_code = p_error_code, error_category = p_error_category, duration_ms = p_duration_ms
+    where provider_upload_attempts.attempt_id = p_attempt_id and provider_upload_attempts.closed_at is null;
+    return query select false, null::text, false, 0, 0, 0, 0, 0, 0;
+    return;
+  end if;
+  v_count := pg_catalog.cardinality(v_claim.conversion_ids);
+  if (v_count, v_count, v_count, v_count, v_count, v_count, v_count) is distinct from (
+    pg_catalog.cardinality(p_outcomes), pg_catalog.cardinality(p_classes), pg_catalog.cardinality(p_codes),
+    pg_catalog.cardinality(p_wait_seconds), pg_catalog.cardinality(p_not_before), pg_catalog.cardinality(p_hold_scopes),
+    pg_catalog.cardinality(p_hold_keys)
+  ) then
+    raise exception 'the arrays must have one entry per conversion of the claim, %', v_count using errcode = 'CR002';
+  end if;
+
+  if p_group_hold_scope is not null then
+    insert into relay.hold (group_id, scope, scope_key, code, opened_at)
+    values (v_claim.group_id, p_group_hold_scope, '', p_group_hold_code, v_now)
+    on conflict (group_id, scope, scope_key) where lifted_at is null do nothing
+    returning hold.hold_id into v_hold_id;
+    hold_opened := v_hold_id is not null;
+    update relay.delivery_group
+    set
+      hold_id = coalesce(v_hold_id, (
+        select hold.hold_id
+        from relay.hold
+        where hold.group_id = v_claim.group_id and hold.scope = p_group_hold_scope and hold.scope_key = '' and hold.lifted_at is null
+      )),
+      turn_at = 'infinity'
+    where delivery_group.group_id = v_claim.group_id and delivery_group.hold_id is null;
+  end if;
+  if 'row' = any (p_hold_scopes) or 'conversion_action' = any (p_hold_scopes) then
+    with opened as (
+      insert into relay.hold (group_id, scope, scope_key, code, opened_at)
+      select distinct on (parked.scope, parked.scope_key) v_claim.group_id, parked.scope, parked.scope_key, parked.code, v_now
+      from pg_catalog.unnest(p_hold_scopes, p_hold_keys, p_codes) as parked (scope, scope_key, code)
+      where parked.scope is not null
+      order by parked.scope, parked.scope_key
+      on conflict (group_id, scope, scope_key) where lifted_at is null do nothing
+      returning 1
+    )
+    select coalesce(hold_opened, false) or exists (select from opened) into hold_opened;
+    -- Nobody may lift these holds until we are done; one that was lifted while we waited parks nothing.
+    perform
+    from relay.hold
+    where hold.group_id = v_claim.group_id
+      and hold.lifted_at is null
+      and (hold.scope, hold.scope_key) in (
+        select parked.scope, parked.scope_key from pg_catalog.unnest(p_hold_scopes, p_hold_keys) as parked (scope, scope_key)
+      )
+    for share;
+  end if;
+
+  with settled as materialized (
+    select
+      part.conversion_id, part.seq, part.outcome, part.class, part.code, part.place, part.lost_claims,
+      part.retry_count + (part.outcome = 'RETRY')::integer as retry_count,
+      part.request_failures + (part.outcome = 'UNANSWERED' and p_circuit_result = 'transient')::integer as request_failures,
+      part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered,
+      case
+        when p_attempt_id is null then part.target
+        else coalesce(v_claim.sent_targets[part.place], v_claim.sent_targets[1], part.target)
+      end as target,
+      hold.hold_id,
+      case
+        when part.outcome in ('RETRY', 'DELAYED', 'UNANSWERED', 'RELEASED') or part.outcome = 'HELD' and hold.hold_id is null
+          then greatest(v_now + pg_catalog.make_interval(secs => coalesce(part.wait_seconds, 0)), part.not_before)
+      end as next_attempt_at,
+      conversion.expires_at
+    from pg_catalog.unnest(
+      v_claim.conversion_ids, v_claim.seqs, v_claim.retry_counts, v_claim.request_failures, v_claim.lost_claims,
+      v_claim.maybe_delivered, v_claim.targets,
+      p_outcomes, p_classes, p_codes, p_wait_seconds, p_not_before, p_hold_scopes, p_hold_keys
+    ) with ordinality as part (
+      conversion_id, seq, retry_count, request_failures, lost_claims, maybe_delivered, target,
+      outcome, class, code, wait_seconds, not_before, hold_scope, hold_key, place
+    )
+    join relay.conversion on conversion.conversion_id = part.conversion_id
+    left join relay.hold
+      on part.outcome = 'HELD'
+      and hold.group_id = v_claim.group_id
+      and hold.scope = part.hold_scope
+      and hold.scope_key = part.hold_key
+      and hold.lifted_at is null
+  ), told as (
+    insert into relay.conversion_outcome (
+      conversion_id, seq, outcome, class, code, attempt_id, retry_count, next_attempt_at, recorded_at
+    )
+    select
+      settled.conversion_id, settled.seq, settled.outcome, settled.class, settled.code, p_attempt_id, settled.retry_count,
+      settled.next_attempt_at, v_now
+    from settled
+    order by settled.conversion_id
+  ), back as (
+    insert into relay.ready (
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, failed_epoch, retry_count,
+      request_failures, lost_claims, maybe_delivered
+    )
+    select
+      v_claim.group_id, case when settled.expires_at < v_now + interval '48 hours' then 0 else 1 end,
+      settled.next_attempt_at, settled.conversion_id, settled.expires_at, settled.target, settled.seq,
+      v_claim.circuit_epoch, settled.retry_count, settled.request_failures, settled.lost_claims, settled.maybe_delivered
+    from settled
+    where settled.next_attempt_at is not null
+  ), parked as (
+    insert into relay.held (
+      conversion_id, group_id, hold_id, seq, retry_count, target, maybe_delivered, expires_at
+    )
+    select
+      settled.conversion_id, v_claim.group_id, settled.hold_id, settled.seq, settled.retry_count, settled.target,
+      settled.maybe_delivered, settled.expires_at
+    from settled
+    where settled.hold_id is not null
+  )
+  select
+    pg_catalog.count(*) filter (
+      where settled.outcome in ('DELIVERED', 'DUPLICATE', 'UNMATCHED', 'SUPERSEDED', 'CONSENT_DENIED')
+    ),
+    pg_catalog.count(*) filter (
+      where settled.outcome in ('REJECTED', 'EXPIRED', 'EXHAUSTED', 'CANCELLED', 'UNCONFIRMED')
+    ),
+    pg_catalog.count(*) filter (where settled.outcome in ('RETRY', 'DELAYED', 'UNANSWERED')),
+    pg_catalog.count(*) filter (where settled.outcome = 'HELD'),
+    pg_catalog.count(*) filter (where settled.outcome = 'SUBMITTED'),
+    pg_catalog.count(*) filter (where settled.outcome = 'RELEASED'),
+    pg_catalog.min(settled.next_attempt_at)
+  from settled
+  into completed, failed, retry, held, submitted, released, v_back;
+
+  if p_attempt_id is not null then
+    update relay.provider_upload_attempts
+    set
+      closed_at = v_now, state = 'CLOSED', http_status = p_http_status, provider_request_id = p_provider_request_id,
+      error_code = p_error_code, error_category = p_error_category, completed_count = completed, failed_count = failed,
+      retry_count = retry, held_count = held, submitted_count = submitted, duration_ms = p_duration_ms
+    where provider_upload_attempts.attempt_id = p_attempt_id;
+    if submitted > 0 then
+      insert into relay.receipt (attempt_id, group_id, provider_request_id, next_poll_at, created_at)
+      values (p_attempt_id, v_claim.group_id, p_provider_request_id, v_now + interval '30 minutes', v_now);
+    end if;
+  end if;
+
+  if not p_keep_slot then
+    update relay.upload_slot
+    set lease_until = '-infinity', claim_token = null
+    where upload_slot.quota_key = v_claim.quota_key and upload_slot.slot_no = v_claim.slot_no;
+  end if;
+  if p_throttle_scope = 'quota_key' then
+    update relay.quota
+    set throttled_until = greatest(quota.throttled_until, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))
+    where quota.quota_key = v_claim.quota_key;
+  elsif p_throttle_scope = 'group' then
+    update relay.delivery_group
+    set
+      throttled_until = greatest(
+        delivery_group.throttled_until, v_now + pg_catalog.make_interval(secs => p_throttle_seconds)
+      ),
+      turn_at = greatest(delivery_group.turn_at, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))
+    where delivery_group.group_id = v_claim.group_id;
+  end if;
+  circuit_change := relay.record_provider_outcome(v_claim.group_id, v_claim.circuit_epoch, p_circuit_result, v_now);
+  if v_back is not null then
+    perform relay.call_groups(array[v_claim.group_id], array[v_back]);
+  end if;
+  perform relay.increment_provider_upload_metrics(
+    v_claim.group_id, (p_attempt_id is not null)::integer, completed, failed, retry, held, submitted, v_now
+  );
+
+  accepted := true;
+  hold_opened := coalesce(hold_opened, false);
+  return next;
+end;
+$$;
+
+comment on function relay.settle_offline_conversions is
+  'Settles a whole claim in one transaction: outcomes, what goes back to ready or is parked, holds, the ledger row, the '
+  'receipt, throttles, circuit and metrics, together or not at all. accepted is false where the claim was lost: then '
+  'nothing changed, but the ledger row closed as STALE. Raises CR002 where the arrays do not fit the claim. Locks the '
+  'claim, its group''s holds, then the circuit, then the group.';
+
+grant execute on function relay.settle_offline_conversions to relay_service;
