@@ -1,1 +1,6 @@
-//! Harness.
+//! What the tests stand on: real servers, real processes, the platforms' own message types.
+
+pub mod binaries;
+pub mod database;
+pub mod lambda;
+pub mod proto;

@@ -1,0 +1,127 @@
+//! Holds our requests and the platforms' recorded answers against the message types that Google publishes.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::{fs, thread};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::binaries::target_folder;
+
+const REQUIREMENTS: &str = include_str!("../proto/requirements.txt");
+const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/check.py");
+
+const HOW_TO_INSTALL: &str = "\
+python3 (3.11 to 3.14) with its modules venv and pip is needed to check messages against Google's own types; \
+install it (Debian and Ubuntu: apt-get install python3 python3-venv; Fedora: dnf install python3; \
+Alpine: apk add python3; macOS: brew install python3)";
+
+/// What the message type says about one JSON document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// The caller's name for the document.
+    pub name: String,
+    /// The document as the platform understands it, in its own spelling, or why it is refused.
+    pub understood: Result<Value, String>,
+}
+
+/// Reads each (name, message type, document) strictly: an unknown field, enum value or a wrong type is refused.
+///
+/// The answers are in the order of the documents. The type is a full name, such as
+/// `google.ads.datamanager.v1.IngestEventsRequest`.
+pub fn check(documents: &[(&str, &str, Value)]) -> anyhow::Result<Vec<Checked>> {
+    let line =
+        |(name, message, json): &(&str, &str, Value)| json!({"name": name, "message": message, "json": json});
+    let input: String = documents.iter().map(|document| format!("{}\n", line(document))).collect();
+    let output = run_check(&[], input)?;
+    let checked: Vec<Checked> = output.lines().map(read_answer).collect::<Result<_, _>>()?;
+    ensure!(checked.len() == documents.len(), "{} documents got {} answers", documents.len(), checked.len());
+    Ok(checked)
+}
+
+/// The numbers of each published enum's values, by the enum's name and the value's.
+pub fn enums() -> anyhow::Result<BTreeMap<String, BTreeMap<String, i32>>> {
+    let output = run_check(&["--enums"], String::new())?;
+    serde_json::from_str(&output).context("read the published enums")
+}
+
+fn read_answer(line: &str) -> anyhow::Result<Checked> {
+    let mut answer: Value = serde_json::from_str(line).with_context(|| format!("read the answer {line}"))?;
+    let name = answer["name"].as_str().context("an answer carries its name")?.to_string();
+    let understood = match answer["ok"].as_bool().context("an answer says whether it is ok")? {
+        true => Ok(answer["canonical"].take()),
+        false => Err(answer["error"].as_str().unwrap_or_default().to_string()),
+    };
+    Ok(Checked { name, understood })
+}
+
+fn run_check(arguments: &[&str], input: String) -> anyhow::Result<String> {
+    let mut command = Command::new(python()?);
+    // Isolated: the caller's PYTHONPATH and own packages are not what was pinned.
+    command.arg("-I").arg(CHECK).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("start python")?;
+    let mut stdin = child.stdin.take().context("write to python")?;
+    // From a thread, because python answers while it reads. A broken pipe shows in its exit status.
+    let writer = thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
+    let output = child.wait_with_output().context("wait for python")?;
+    writer.join().map_err(|_| anyhow!("writing to python panicked"))?;
+    ensure!(output.status.success(), "tests/proto/check.py failed: {}", told(&output));
+    String::from_utf8(output.stdout).context("read python's answer")
+}
+
+/// The environment's python, made by the first caller.
+fn python() -> anyhow::Result<&'static Path> {
+    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| ready_environment().map_err(|error| format!("{error:#}")));
+    python.as_deref().map_err(|error| anyhow!(error.clone()))
+}
+
+/// Makes the environment unless it holds exactly the pinned packages already. The lock keeps other test processes
+/// out meanwhile, and the copy of the pins, written last, tells a whole environment from half a one.
+fn ready_environment() -> anyhow::Result<PathBuf> {
+    let folder = target_folder()?.join("proto-environment");
+    let python = folder.join("bin/python");
+    let pins = folder.join("installed.txt");
+    let lock = File::create(folder.with_extension("lock")).context("create the environment's lock")?;
+    lock.lock().context("lock the environment")?;
+
+    let whole = fs::read_to_string(&pins).is_ok_and(|installed| installed == REQUIREMENTS);
+    if whole && python.exists() {
+        return Ok(python);
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("clear {}", folder.display()))?;
+    }
+    let output =
+        Command::new("python3").args(["-m", "venv"]).arg(&folder).output().context(HOW_TO_INSTALL)?;
+    if !output.status.success() {
+        bail!("{HOW_TO_INSTALL}\npython3 -m venv said: {}", told(&output));
+    }
+    let mut command = Command::new(&python);
+    // The pins are complete, so nothing is left to resolve; few of the thousands of modules are ever compiled.
+    command.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+        "--disable-pip-version-check",
+    ]);
+    command.args(["--requirement", concat!(env!("CARGO_MANIFEST_DIR"), "/proto/requirements.txt")]);
+    let output = command.output().context("run pip")?;
+    ensure!(output.status.success(), "pip could not install tests/proto/requirements.txt: {}", told(&output));
+    fs::write(&pins, REQUIREMENTS).context("mark the environment as whole")?;
+    Ok(python)
+}
+
+fn told(output: &Output) -> String {
+    let told = [&*output.stderr, &*output.stdout].map(String::from_utf8_lossy);
+    format!("{}: {}", output.status, told.join("\n").trim())
+}
