@@ -1,1 +1,3 @@
 //! The shared crate.
+
+pub mod vault;

@@ -1,1 +1,3 @@
 //! One test binary: every file below is a room of the house and what it promises.
+
+mod vault;
