@@ -1,3 +1,4 @@
 //! One test binary: every file below is a room of the house and what it promises.
 
 mod harness;
+mod vault;
