@@ -1,0 +1,173 @@
+//! Claims: who may work on which conversions, and until when.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{FromSql, Type};
+use uuid::Uuid;
+
+use super::{Store, StoreError, seconds};
+use crate::domain::{AttemptId, ClaimToken, Conversion, ConversionId, GroupId, ProviderKey, RunId, SiteId};
+
+/// What a run asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub run: RunId,
+    /// For which provider.
+    pub provider: ProviderKey,
+    /// For one site only.
+    pub site: Option<SiteId>,
+    /// Most groups, 1 to 1,000; each comes with an upload slot.
+    pub groups: i32,
+    /// Most conversions over all groups.
+    pub rows: i32,
+    /// Most conversions of one group, 1 to 10,000.
+    pub batch: i32,
+    /// How long the claim is fenced for, 5 s to 1 h.
+    pub lease: Duration,
+}
+
+/// What one group gave.
+#[derive(Debug)]
+pub struct Claim {
+    /// The fence; `None` where all that was due had expired.
+    pub token: Option<ClaimToken>,
+    /// Whose rows these are.
+    pub group: GroupId,
+    /// The group's site.
+    pub site: SiteId,
+    /// Requests in a row that failed as a whole before this claim.
+    pub failure_count: i32,
+    /// Whether this request probes an open circuit.
+    pub is_probe: bool,
+    /// Conversions that ended as expired in this claim.
+    pub expired: u64,
+    /// The conversions, in the claim's order.
+    pub rows: Vec<ClaimedRow>,
+}
+
+/// One conversion of a claim.
+#[derive(Debug)]
+pub struct ClaimedRow {
+    /// Which one.
+    pub conversion_id: ConversionId,
+    /// Retries burnt so far.
+    pub retry_count: u8,
+    /// Whole requests that failed with it since the circuit last changed.
+    pub request_failures: u8,
+    /// Whether an earlier request may have delivered it.
+    pub maybe_delivered: bool,
+    /// Where it was sent first, if it was.
+    pub target: Option<i64>,
+    /// What to send; `None` where this program cannot read what an other one wrote.
+    pub conversion: Option<Conversion>,
+}
+
+/// A payload that does not spoil its batch when it cannot be read.
+struct Payload(Option<Conversion>);
+
+impl<'a> FromSql<'a> for Payload {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        // `jsonb` on the wire is its version, 1, and then text.
+        Ok(Self(raw.split_first().and_then(|(_, text)| serde_json::from_slice(text).ok())))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::JSONB
+    }
+}
+
+impl Store {
+    /// Claims due conversions. Several groups come with one call; none is an empty answer.
+    pub async fn claim_offline_conversion_jobs_v2(
+        &self,
+        ask: &ClaimRequest,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let rows = self
+            .query(
+                "select claim_token, group_id, site_id, failure_count, is_probe, expired, conversion_ids, \
+                 retry_counts, request_failures, maybe_delivered, targets, payloads \
+                 from relay.claim_offline_conversion_jobs_v2($1, $2, $3, $4, $5, $6, $7)",
+                &[
+                    (&ask.run.0, Type::INT8),
+                    (&ask.provider.as_str(), Type::TEXT),
+                    (&ask.site.map(|site| site.0), Type::UUID),
+                    (&ask.groups, Type::INT4),
+                    (&ask.rows, Type::INT4),
+                    (&ask.batch, Type::INT4),
+                    (&seconds(ask.lease), Type::INT4),
+                ],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let ids: Vec<i64> = row.get("conversion_ids");
+                let retry_counts: Vec<i16> = row.get("retry_counts");
+                let request_failures: Vec<i16> = row.get("request_failures");
+                let maybe_delivered: Vec<bool> = row.get("maybe_delivered");
+                let targets: Vec<Option<i64>> = row.get("targets");
+                let payloads: Vec<Payload> = row.get("payloads");
+                let rows = payloads.into_iter().enumerate().map(|(place, payload)| ClaimedRow {
+                    conversion_id: ConversionId(ids[place]),
+                    retry_count: u8::try_from(retry_counts[place]).unwrap_or(u8::MAX),
+                    request_failures: u8::try_from(request_failures[place]).unwrap_or(u8::MAX),
+                    maybe_delivered: maybe_delivered[place],
+                    target: targets[place],
+                    conversion: payload.0,
+                });
+                Claim {
+                    token: row.get::<_, Option<Uuid>>("claim_token").map(ClaimToken),
+                    group: GroupId(row.get("group_id")),
+                    site: SiteId(row.get("site_id")),
+                    failure_count: row.get("failure_count"),
+                    is_probe: row.get("is_probe"),
+                    expired: u64::try_from(row.get::<_, i32>("expired")).unwrap_or(0),
+                    rows: rows.collect(),
+                }
+            })
+            .collect())
+    }
+
+    /// Cuts a claim into parts: `parts` has one entry per conversion, the part that it goes to. The parts' tokens in
+    /// the order of their numbers; empty where the claim was lost.
+    pub async fn split_claim(
+        &self,
+        token: ClaimToken,
+        parts: &[i32],
+        lease: Duration,
+    ) -> Result<Vec<(i32, ClaimToken)>, StoreError> {
+        let rows = self
+            .query(
+                "select part, claim_token from relay.split_claim($1, $2, $3)",
+                &[(&token.0, Type::UUID), (&parts, Type::INT4_ARRAY), (&seconds(lease), Type::INT4)],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| (row.get("part"), ClaimToken(row.get("claim_token")))).collect())
+    }
+
+    /// Writes the ledger row of a request before it leaves, and renews the lease. `None` where the claim was lost:
+    /// then nothing may be sent. `targets` has one entry per conversion, or a single one for all.
+    pub async fn open_provider_upload_attempt(
+        &self,
+        token: ClaimToken,
+        transport: &str,
+        request_sha256: &str,
+        targets: &[i64],
+        lease: Duration,
+    ) -> Result<Option<AttemptId>, StoreError> {
+        let row = self
+            .query_one(
+                "select attempt_id from relay.open_provider_upload_attempt($1, $2, $3, $4, $5) as attempt_id",
+                &[
+                    (&token.0, Type::UUID),
+                    (&transport, Type::TEXT),
+                    (&request_sha256, Type::TEXT),
+                    (&targets, Type::INT8_ARRAY),
+                    (&seconds(lease), Type::INT4),
+                ],
+            )
+            .await?;
+        Ok(row.get::<_, Option<i64>>("attempt_id").map(AttemptId))
+    }
+}

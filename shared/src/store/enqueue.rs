@@ -1,0 +1,146 @@
+//! Conversions on their way in.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::types::{Json, Type};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::domain::{Conversion, ConversionId, Country, Digest, ProviderKey, SiteId};
+
+/// A conversion ready to be kept.
+#[derive(Debug)]
+pub struct NewConversion {
+    /// Whose it is.
+    pub site: SiteId,
+    /// Where it goes.
+    pub provider: ProviderKey,
+    /// What it says.
+    pub conversion: Conversion,
+    /// Of its content, to tell a repetition from a conflict.
+    pub digest: Digest,
+    /// The first time it can go; now where there is none.
+    pub due_at: Option<Timestamp>,
+    /// The last.
+    pub expires_at: Timestamp,
+}
+
+/// What became of one conversion at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnqueueResult {
+    /// Taken in.
+    Queued,
+    /// Taken in; its group waits for a mend.
+    Held,
+    /// Known with the same content: nothing changed.
+    Duplicate,
+    /// Known with other content: nothing changed.
+    Conflict,
+    /// Too old for the provider: not taken in.
+    Expired,
+}
+
+/// The answer for one conversion.
+#[derive(Debug, Clone, Copy)]
+pub struct Enqueued {
+    /// What became of it.
+    pub result: EnqueueResult,
+    /// Its id, or that of the one it meets.
+    pub conversion_id: Option<ConversionId>,
+}
+
+/// What the door needs to know of a site.
+#[derive(Debug, Clone)]
+pub struct EnqueueSite {
+    /// Which one.
+    pub site: SiteId,
+    /// How its national phone numbers are read.
+    pub default_country: Option<Country>,
+    /// The providers for which it has credentials.
+    pub providers: Vec<ProviderKey>,
+}
+
+impl Store {
+    /// Takes conversions in, at most 10,000 at once, in one transaction. One answer per conversion, in order.
+    pub async fn enqueue_offline_conversions(
+        &self,
+        new: &[NewConversion],
+    ) -> Result<Vec<Enqueued>, StoreError> {
+        let sites: Vec<Uuid> = new.iter().map(|row| row.site.0).collect();
+        let providers: Vec<&str> = new.iter().map(|row| row.provider.as_str()).collect();
+        let external_ids: Vec<&str> = new.iter().map(|row| row.conversion.external_id.as_str()).collect();
+        let kinds: Vec<&str> = new.iter().map(|row| row.conversion.kind.as_str()).collect();
+        let digests: Vec<&[u8]> = new.iter().map(|row| &row.digest.0[..]).collect();
+        let due_at: Vec<Option<Timestamp>> = new.iter().map(|row| row.due_at).collect();
+        let expires_at: Vec<Timestamp> = new.iter().map(|row| row.expires_at).collect();
+        let payloads: Vec<Json<&Conversion>> = new.iter().map(|row| Json(&row.conversion)).collect();
+        let rows = self
+            .query(
+                "select result, conversion_id \
+                 from relay.enqueue_offline_conversions($1, $2, $3, $4, $5, $6, $7, $8)",
+                &[
+                    (&sites, Type::UUID_ARRAY),
+                    (&providers, Type::TEXT_ARRAY),
+                    (&external_ids, Type::TEXT_ARRAY),
+                    (&kinds, Type::TEXT_ARRAY),
+                    (&digests, Type::BYTEA_ARRAY),
+                    (&due_at, Type::TIMESTAMPTZ_ARRAY),
+                    (&expires_at, Type::TIMESTAMPTZ_ARRAY),
+                    (&payloads, Type::JSONB_ARRAY),
+                ],
+            )
+            .await?;
+        if rows.len() != new.len() {
+            return Err(StoreError::Unexpected("not one answer per conversion"));
+        }
+        rows.iter()
+            .map(|row| {
+                let result = match row.get("result") {
+                    "queued" => EnqueueResult::Queued,
+                    "held" => EnqueueResult::Held,
+                    "duplicate" => EnqueueResult::Duplicate,
+                    "conflict" => EnqueueResult::Conflict,
+                    "expired" => EnqueueResult::Expired,
+                    _ => return Err(StoreError::Unexpected("an unknown result of an enqueue")),
+                };
+                let conversion_id = row.get::<_, Option<i64>>("conversion_id").map(ConversionId);
+                Ok(Enqueued { result, conversion_id })
+            })
+            .collect()
+    }
+
+    /// Reads what the door needs to know of sites. Unknown sites are left out.
+    pub async fn read_enqueue_sites(&self, sites: &[SiteId]) -> Result<Vec<EnqueueSite>, StoreError> {
+        let sites: Vec<Uuid> = sites.iter().map(|site| site.0).collect();
+        let rows = self
+            .query(
+                "select site_id, default_country, provider_keys from relay.read_enqueue_sites($1)",
+                &[(&sites, Type::UUID_ARRAY)],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| EnqueueSite {
+                site: SiteId(row.get("site_id")),
+                default_country: row
+                    .get::<_, Option<&str>>("default_country")
+                    .and_then(|text| text.parse().ok()),
+                // A key of a newer program is none that this one could deliver to.
+                providers: row
+                    .get::<_, Vec<&str>>("provider_keys")
+                    .into_iter()
+                    .filter_map(|key| key.parse().ok())
+                    .collect(),
+            })
+            .collect())
+    }
+
+    /// Sets how a site's national phone numbers are read; `None`: not at all.
+    pub async fn put_site(&self, site: SiteId, default_country: Option<Country>) -> Result<(), StoreError> {
+        let country = default_country.as_ref().map(Country::as_str);
+        self.query("select from relay.put_site($1, $2)", &[(&site.0, Type::UUID), (&country, Type::TEXT)])
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! The database: one method per SQL function, of the same name; one file per family. No other SQL anywhere.
+
+mod claim;
+mod connect;
+mod credentials;
+mod deployment;
+mod enqueue;
+mod error;
+mod reading;
+mod recover;
+mod runs;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+pub use claim::{Claim, ClaimRequest, ClaimedRow};
+pub use connect::{DatabaseConfig, connect_once};
+pub use credentials::{SealedCredentials, SealedToken, StoredKey};
+pub use deployment::Deployment;
+pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
+pub use error::StoreError;
+pub use reading::{AuditFault, ConversionCount, FoundConversion, GroupStanding};
+pub use recover::{Recovered, Redrive};
+pub use runs::{RunEnd, RunStatus};
+pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
+pub use settle::{SlotUse, Throttle, ThrottleScope};
+
+/// A pool of connections to one database.
+#[derive(Clone)]
+pub struct Store {
+    pool: Arc<Pool>,
+}
+
+/// A value and its type on the wire: statements are unnamed, so each call is one round trip and no pooler is pinned.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl Store {
+    async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
+        let client = self.pool.get().await?;
+        Ok(client.query_typed(sql, parameters).await?)
+    }
+
+    async fn query_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, StoreError> {
+        let rows = self.query(sql, parameters).await?;
+        rows.into_iter().next().ok_or(StoreError::Unexpected("the function answered no row"))
+    }
+}
+
+/// Whole seconds for an `integer` argument, rounded up: a wait must not end early.
+fn seconds(duration: Duration) -> i32 {
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,185 @@
+//! What an operator asks.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::types::Type;
+
+use super::{Store, StoreError};
+use crate::domain::{ConversionId, SiteId};
+
+/// How one group stands. `waiting` and `at_risk` stop counting at 10,001.
+#[derive(Debug, Serialize)]
+pub struct GroupStanding {
+    /// Whose.
+    pub site_id: SiteId,
+    /// At which provider.
+    pub provider_key: String,
+    /// Conversions that wait for a claim.
+    pub waiting: i64,
+    /// Of those, such as expire within 48 hours.
+    pub at_risk: i64,
+    /// Conversions that are parked.
+    pub held: i64,
+    /// Conversions in a claim.
+    pub processing: i64,
+    /// When the oldest that waits was due.
+    pub oldest_due_at: Option<Timestamp>,
+    /// State of the circuit.
+    pub circuit: String,
+    /// Requests in a row that failed as a whole.
+    pub failure_count: i32,
+    /// When an open circuit is probed.
+    pub next_probe_at: Option<Timestamp>,
+    /// Why the whole group is held.
+    pub hold_code: Option<String>,
+    /// Until when the provider asked to wait.
+    pub throttled_until: Option<Timestamp>,
+    /// Requests sent.
+    pub attempts_total: i64,
+    /// Conversions that ended well.
+    pub completed_total: i64,
+    /// Conversions that ended badly.
+    pub failed_total: i64,
+    /// Times that a conversion went again.
+    pub retry_total: i64,
+    /// Conversions taken by a provider that answers later.
+    pub submitted_total: i64,
+}
+
+/// How many conversions had the same end, or wait for the same reason.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConversionCount {
+    /// At which provider.
+    pub provider_key: String,
+    /// Where they stand.
+    pub status: String,
+    /// What became of them last.
+    pub outcome: Option<String>,
+    /// And why.
+    pub code: Option<String>,
+    /// How many.
+    pub conversions: i64,
+}
+
+/// A conversion that an id leads to.
+#[derive(Debug, Clone, Serialize)]
+pub struct FoundConversion {
+    /// Which one.
+    pub conversion_id: ConversionId,
+    /// By what kind of id it was found.
+    pub found_by: String,
+}
+
+/// Something that the proof of accounting found wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditFault {
+    /// What is wrong.
+    pub fault: String,
+    /// With which conversion.
+    pub conversion_id: ConversionId,
+    /// The figures.
+    pub detail: Option<String>,
+}
+
+impl Store {
+    /// How each group stands, the worst first, at most `limit`.
+    pub async fn read_groups(
+        &self,
+        site: Option<SiteId>,
+        limit: i32,
+    ) -> Result<Vec<GroupStanding>, StoreError> {
+        let rows = self
+            .query(
+                "select site_id, provider_key, waiting, at_risk, held, processing, oldest_due_at, circuit, \
+                 failure_count, next_probe_at, hold_code, throttled_until, attempts_total, completed_total, \
+                 failed_total, retry_total, submitted_total from relay.read_groups($1, $2)",
+                &[(&site.map(|site| site.0), Type::UUID), (&limit, Type::INT4)],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| GroupStanding {
+                site_id: SiteId(row.get("site_id")),
+                provider_key: row.get("provider_key"),
+                waiting: row.get("waiting"),
+                at_risk: row.get("at_risk"),
+                held: row.get("held"),
+                processing: row.get("processing"),
+                oldest_due_at: row.get("oldest_due_at"),
+                circuit: row.get("circuit"),
+                failure_count: row.get("failure_count"),
+                next_probe_at: row.get("next_probe_at"),
+                hold_code: row.get("hold_code"),
+                throttled_until: row.get("throttled_until"),
+                attempts_total: row.get("attempts_total"),
+                completed_total: row.get("completed_total"),
+                failed_total: row.get("failed_total"),
+                retry_total: row.get("retry_total"),
+                submitted_total: row.get("submitted_total"),
+            })
+            .collect())
+    }
+
+    /// What became of all conversions, of one site or of all. Walks the whole queue.
+    pub async fn count_conversions(&self, site: Option<SiteId>) -> Result<Vec<ConversionCount>, StoreError> {
+        let rows = self
+            .query(
+                "select provider_key, status, outcome, code, conversions from relay.count_conversions($1)",
+                &[(&site.map(|site| site.0), Type::UUID)],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| ConversionCount {
+                provider_key: row.get("provider_key"),
+                status: row.get("status"),
+                outcome: row.get("outcome"),
+                code: row.get("code"),
+                conversions: row.get("conversions"),
+            })
+            .collect())
+    }
+
+    /// Conversions by whatever id a person holds, at most `limit`.
+    pub async fn find_conversions(&self, id: &str, limit: i32) -> Result<Vec<FoundConversion>, StoreError> {
+        let rows = self
+            .query(
+                "select conversion_id, found_by from relay.find_conversions($1, $2)",
+                &[(&id, Type::TEXT), (&limit, Type::INT4)],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| FoundConversion {
+                conversion_id: ConversionId(row.get("conversion_id")),
+                found_by: row.get("found_by"),
+            })
+            .collect())
+    }
+
+    /// One conversion as a document: where it stands, what blocks it, and its timeline.
+    pub async fn explain_conversion(&self, id: ConversionId) -> Result<Option<Value>, StoreError> {
+        let rows = self
+            .query(
+                "select document from relay.explain_conversion($1) as document where document is not null",
+                &[(&id.0, Type::INT8)],
+            )
+            .await?;
+        Ok(rows.first().map(|row| row.get("document")))
+    }
+
+    /// The proof of accounting: a fault for every conversion whose history does not add up. Walks everything.
+    pub async fn audit_conversions(&self) -> Result<Vec<AuditFault>, StoreError> {
+        let rows =
+            self.query("select fault, conversion_id, detail from relay.audit_conversions()", &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| AuditFault {
+                fault: row.get("fault"),
+                conversion_id: ConversionId(row.get("conversion_id")),
+                detail: row.get("detail"),
+            })
+            .collect())
+    }
+}
