@@ -1,0 +1,202 @@
+//! Access to a site's account: credentials opened for the moment of use, tokens kept until they expire.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::Mutex as AsyncMutex;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::domain::{FieldError, KeyVersion, ProviderKey, Secret, SiteId};
+use crate::providers::{AccessToken, Account, Provider, Registry, TokenError};
+use crate::store::{SealedCredentials, Store, StoreError, StoredKey};
+use crate::vault::{Binding, Purpose, Vault, VaultError, WrappedKey};
+
+/// Token places that one process keeps; beyond it all are dropped, and each is a read away.
+const TOKENS_MAX: usize = 10_000;
+
+/// The first data key's version.
+const FIRST_VERSION: KeyVersion = KeyVersion(1);
+
+/// Opens credentials and keeps access tokens.
+pub struct Access {
+    store: Store,
+    vault: Vault,
+    registry: Registry,
+    key_source: &'static str,
+    tokens: Mutex<HashMap<String, TokenPlace>>,
+}
+
+/// One token, behind a lock that is held while it is fetched: those who come meanwhile wait for the same one.
+type TokenPlace = Arc<AsyncMutex<Option<Arc<AccessToken>>>>;
+
+/// Why there is no access.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The credentials are not what the provider takes; the fields say why.
+    #[error("the credentials are wrong: {}", list(.0))]
+    Credentials(Vec<FieldError>),
+    /// The vault did not open or seal them.
+    #[error("the vault did not open")]
+    Vault(#[from] VaultError),
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Store(#[from] StoreError),
+    /// This program has no adapter for the provider.
+    #[error("this program does not know the provider {0}")]
+    UnknownProvider(ProviderKey),
+}
+
+fn list(errors: &[FieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Access {
+    /// `key_source` names what wraps data keys (`kms` or `local`), as it is kept beside each key.
+    pub fn new(store: Store, vault: Vault, registry: Registry, key_source: &'static str) -> Self {
+        Self { store, vault, registry, key_source, tokens: Mutex::new(HashMap::new()) }
+    }
+
+    /// The platforms of this process.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Makes sure that the newest data key opens, before anything is claimed: a wrong key must touch nothing.
+    pub async fn check_key(&self) -> Result<(), AccessError> {
+        if let Some(key) = self.store.read_newest_vault_key().await? {
+            self.vault.unlock(key.version, &WrappedKey(key.wrapped)).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks a site's credentials, seals them with the newest data key, stores them, and lifts the site's holds.
+    /// Answers the version of that key.
+    pub async fn put_credentials(
+        &self,
+        site: SiteId,
+        provider: ProviderKey,
+        credentials: &Secret,
+    ) -> Result<KeyVersion, AccessError> {
+        let adapter = self.adapter(provider)?;
+        let account = adapter.open_account(credentials).map_err(AccessError::Credentials)?;
+        let key = self.newest_key().await?;
+        let binding = credentials_binding(site, provider, key.version);
+        let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, credentials).await?;
+        self.store.put_provider_credentials(site, provider, key.version, &sealed, account.quota_key()).await?;
+        Ok(key.version)
+    }
+
+    /// Opens a site's account from its sealed credentials.
+    pub async fn open_account(
+        &self,
+        site: SiteId,
+        provider: ProviderKey,
+        sealed: &SealedCredentials,
+    ) -> Result<Box<dyn Account>, AccessError> {
+        let adapter = self.adapter(provider)?;
+        let binding = credentials_binding(site, provider, sealed.key.version);
+        let wrapped = WrappedKey(sealed.key.wrapped.clone());
+        let credentials = self.vault.open(&wrapped, binding, &sealed.sealed).await?;
+        adapter.open_account(&credentials).map_err(AccessError::Credentials)
+    }
+
+    /// The account's access token: this process's, else the shared one, else a new one, which is then shared.
+    /// A token equal to `refused` is passed over.
+    pub async fn token(
+        &self,
+        provider: ProviderKey,
+        account: &dyn Account,
+        refused: Option<&AccessToken>,
+    ) -> Result<Arc<AccessToken>, TokenError> {
+        let now = Timestamp::now();
+        let good = |token: &AccessToken| {
+            token.expires_at > now
+                && refused.is_none_or(|refused| !token.secret.matches(refused.secret.expose()))
+        };
+        let place = self.token_place(account.token_key());
+        let mut place = place.lock().await;
+        if let Some(token) = place.as_ref().filter(|token| good(token)) {
+            return Ok(Arc::clone(token));
+        }
+        // Sharing saves requests; where it fails, the token endpoint is still there.
+        let shared = self.shared_token(provider, account.token_key()).await.unwrap_or_else(|error| {
+            warn!(provider = %provider, error = format!("{error:#}"), "the shared access token could not be read");
+            None
+        });
+        let token = match shared.filter(good) {
+            Some(token) => token,
+            None => {
+                let token = account.refresh_token().await?;
+                if let Err(error) = self.share_token(provider, account.token_key(), &token).await {
+                    warn!(provider = %provider, error = format!("{error:#}"), "the access token could not be shared");
+                }
+                token
+            }
+        };
+        let token = Arc::new(token);
+        *place = Some(Arc::clone(&token));
+        Ok(token)
+    }
+
+    fn adapter(&self, provider: ProviderKey) -> Result<&Arc<dyn Provider>, AccessError> {
+        self.registry.get(provider).ok_or(AccessError::UnknownProvider(provider))
+    }
+
+    fn token_place(&self, token_key: &str) -> TokenPlace {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.len() >= TOKENS_MAX {
+            tokens.clear();
+        }
+        Arc::clone(tokens.entry(token_key.to_owned()).or_default())
+    }
+
+    async fn newest_key(&self) -> Result<StoredKey, AccessError> {
+        if let Some(key) = self.store.read_newest_vault_key().await? {
+            return Ok(key);
+        }
+        let wrapped = self.vault.create_key(FIRST_VERSION).await?;
+        let key =
+            StoredKey { version: FIRST_VERSION, source: self.key_source.to_owned(), wrapped: wrapped.0 };
+        Ok(self.store.add_vault_key(&key).await?)
+    }
+
+    async fn shared_token(
+        &self,
+        provider: ProviderKey,
+        token_key: &str,
+    ) -> Result<Option<AccessToken>, AccessError> {
+        let Some(sealed) = self.store.read_access_token(token_key).await? else {
+            return Ok(None);
+        };
+        let binding = token_binding(token_key, provider, sealed.key.version);
+        let secret = self.vault.open(&WrappedKey(sealed.key.wrapped), binding, &sealed.sealed).await?;
+        Ok(Some(AccessToken { secret, expires_at: sealed.expires_at }))
+    }
+
+    async fn share_token(
+        &self,
+        provider: ProviderKey,
+        token_key: &str,
+        token: &AccessToken,
+    ) -> Result<(), AccessError> {
+        let key = self.newest_key().await?;
+        let binding = token_binding(token_key, provider, key.version);
+        let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, &token.secret).await?;
+        Ok(self.store.put_access_token(token_key, key.version, &sealed, token.expires_at).await?)
+    }
+}
+
+fn credentials_binding(site: SiteId, provider: ProviderKey, key_version: KeyVersion) -> Binding<'static> {
+    Binding { purpose: Purpose::Credentials, site: site.0, provider: provider.as_str(), key_version }
+}
+
+/// A token belongs to a grant and not to a site: the place of the site is taken by the grant's key.
+fn token_binding(token_key: &str, provider: ProviderKey, key_version: KeyVersion) -> Binding<'static> {
+    let mut place = [0; 16];
+    for (byte, text) in place.iter_mut().zip(token_key.as_bytes().chunks(2)) {
+        *byte = std::str::from_utf8(text).ok().and_then(|text| u8::from_str_radix(text, 16).ok()).unwrap_or(0);
+    }
+    Binding { purpose: Purpose::AccessToken, site: Uuid::from_bytes(place), provider: provider.as_str(), key_version }
+}

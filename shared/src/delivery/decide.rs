@@ -1,0 +1,97 @@
+//! What an answer means for a conversion with this history: pure.
+
+use std::time::Duration;
+
+use super::limits::{MAX_RETRY_ATTEMPTS, REQUEST_FAILURES_UNTIL_ALONE};
+use crate::domain::{Class, ErrorCode, HoldScope, Outcome, Transient, Verdict, Wait, retry_wait};
+use crate::providers::RowAnswer;
+use crate::store::{ClaimedRow, SettledRow};
+
+/// The wait after an answer that may have been a delivery, where the rest of its request had clear answers.
+const UNCONFIRMED_WAIT: Duration = Duration::from_secs(60);
+
+/// How a request that failed as a whole is told to its conversions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charge {
+    /// To the circuit: an outage is nobody's fault.
+    Circuit,
+    /// To the conversion, which went alone for good reason while the provider lived.
+    Row,
+}
+
+/// Whether a whole-request failure is the conversion's own: it went alone because three requests had failed with it,
+/// and the provider has answered for the group since. In an outage nothing is ever charged.
+pub(super) fn charge(rows: &[ClaimedRow], is_probe: bool, failure_count: i32) -> Charge {
+    match rows {
+        [row] if row.request_failures >= REQUEST_FAILURES_UNTIL_ALONE && !is_probe && failure_count == 0 => Charge::Row,
+        _ => Charge::Circuit,
+    }
+}
+
+/// Turns what the platform said of one conversion into its outcome. `jitter` lies in 0..=1.
+pub(super) fn settle_row(row: &ClaimedRow, answer: &RowAnswer, action: Option<&str>, jitter: f64) -> SettledRow {
+    let class = Some(answer.verdict.class());
+    let code = answer.code.clone();
+    let ended = |outcome| SettledRow { class, code: code.clone(), ..settled(outcome) };
+    match answer.verdict {
+        Verdict::Delivered => ended(Outcome::Delivered),
+        Verdict::Submitted => ended(Outcome::Submitted),
+        // The platform has what we may have sent ourselves: that was the delivery.
+        Verdict::Duplicate if row.maybe_delivered => ended(Outcome::Delivered),
+        Verdict::Duplicate => ended(Outcome::Duplicate),
+        Verdict::Unmatched(None) => ended(Outcome::Unmatched),
+        Verdict::Unmatched(Some(again)) => match failed(row, again, jitter) {
+            (Outcome::Exhausted, _) => ended(Outcome::Unmatched),
+            (outcome, wait) => SettledRow { wait, ..ended(outcome) },
+        },
+        Verdict::Superseded => ended(Outcome::Superseded),
+        Verdict::ConsentDenied => ended(Outcome::ConsentDenied),
+        Verdict::Rejected => ended(Outcome::Rejected),
+        Verdict::Expired => ended(Outcome::Expired),
+        Verdict::Misconfigured(scope) => SettledRow { hold: row_hold(row, scope, action), ..ended(Outcome::Held) },
+        Verdict::Delayed(Wait::For(wait)) => SettledRow { wait, ..ended(Outcome::Delayed) },
+        Verdict::Delayed(Wait::Until(time, at_least)) => {
+            SettledRow { wait: at_least, not_before: Some(time), ..ended(Outcome::Delayed) }
+        }
+        Verdict::Failed(transient) => {
+            let (outcome, wait) = failed(row, transient, jitter);
+            SettledRow { wait, ..ended(outcome) }
+        }
+        Verdict::Resend => ended(Outcome::Unanswered),
+        Verdict::Unconfirmed => SettledRow { wait: UNCONFIRMED_WAIT, ..ended(Outcome::Unanswered) },
+    }
+}
+
+/// A conversion of a request that failed as a whole for the moment.
+pub(super) fn unanswered(row: &ClaimedRow, charge: Charge, class: Class, code: ErrorCode, jitter: f64) -> SettledRow {
+    let (outcome, wait) = match charge {
+        // No wait: the circuit is the back-off, and opens after five of these.
+        Charge::Circuit => (Outcome::Unanswered, Duration::ZERO),
+        Charge::Row => failed(row, Transient::default(), jitter),
+    };
+    SettledRow { class: Some(class), code: Some(code), wait, ..settled(outcome) }
+}
+
+/// A conversion with this outcome, and nothing more to say.
+pub(super) fn settled(outcome: Outcome) -> SettledRow {
+    SettledRow { outcome, class: None, code: None, wait: Duration::ZERO, not_before: None, hold: None }
+}
+
+/// Burns a retry: the next attempt's wait, or the end.
+fn failed(row: &ClaimedRow, transient: Transient, jitter: f64) -> (Outcome, Duration) {
+    let failures = row.retry_count.saturating_add(1);
+    let most = transient.max_attempts.unwrap_or(MAX_RETRY_ATTEMPTS).min(MAX_RETRY_ATTEMPTS);
+    if failures >= most {
+        return (Outcome::Exhausted, Duration::ZERO);
+    }
+    (Outcome::Retry, retry_wait(failures, transient.wait, jitter))
+}
+
+/// The hold that parks this conversion by itself; none where the whole group is held.
+fn row_hold(row: &ClaimedRow, scope: HoldScope, action: Option<&str>) -> Option<(HoldScope, String)> {
+    match scope {
+        HoldScope::Row => Some((scope, row.conversion_id.to_string())),
+        HoldScope::ConversionAction => Some((scope, action.unwrap_or_default().to_owned())),
+        HoldScope::Site | HoldScope::Client | HoldScope::Provider => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! The producer: the one door through which conversions come in, whoever brings them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::limits::FUTURE_LIMIT;
+use crate::domain::{Conversion, ConversionId, ConversionInput, Country, Digest, FieldError, ProviderKey, SiteId};
+use crate::providers::Registry;
+use crate::store::{EnqueueResult, EnqueueSite, NewConversion, Store, StoreError};
+
+/// Takes conversions in: normalises and hashes by each provider's rule, and keeps them, a batch per transaction.
+#[derive(Clone)]
+pub struct Producer {
+    store: Store,
+    registry: Registry,
+}
+
+/// What became of one item at the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemAnswer {
+    /// It was read; each provider has its answer.
+    Taken {
+        /// One entry per provider.
+        providers: Vec<ProviderAnswer>,
+        /// Identifiers that were left out, and why.
+        dropped: Vec<FieldError>,
+    },
+    /// Nothing of it went in.
+    Invalid(Vec<FieldError>),
+}
+
+/// What became of one item for one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProviderAnswer {
+    /// Which one.
+    pub provider_key: ProviderKey,
+    /// What became of it.
+    pub result: EnqueueResult,
+    /// Its id, or that of the one that it meets.
+    pub conversion_id: Option<ConversionId>,
+}
+
+impl Producer {
+    /// A door to this database for these platforms.
+    pub fn new(store: Store, registry: Registry) -> Self {
+        Self { store, registry }
+    }
+
+    /// Takes items in, one answer for each, in order. One bad item never sinks the others: what is invalid is
+    /// answered, all else goes in, in one transaction of at most 10,000 conversions.
+    ///
+    /// # Errors
+    /// The database's; then nothing went in, and the same call can be made again.
+    pub async fn enqueue(
+        &self,
+        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
+        now: Timestamp,
+    ) -> Result<Vec<ItemAnswer>, StoreError> {
+        let sites = self.read_sites(&items).await?;
+        let mut new = Vec::with_capacity(items.len());
+        let mut answers = Vec::with_capacity(items.len());
+        // For each conversion that goes in: the item that it came from.
+        let mut origins = Vec::with_capacity(items.len());
+        for item in items {
+            let admitted = item.and_then(|input| self.admit(input, &sites, now));
+            answers.push(match admitted {
+                Ok((conversions, dropped)) => {
+                    origins.extend(conversions.iter().map(|_| answers.len()));
+                    new.extend(conversions);
+                    ItemAnswer::Taken { providers: Vec::new(), dropped }
+                }
+                Err(errors) => ItemAnswer::Invalid(errors),
+            });
+        }
+        if new.is_empty() {
+            return Ok(answers);
+        }
+        let kept = self.store.enqueue_offline_conversions(&new).await?;
+        for ((conversion, answer), origin) in new.iter().zip(kept).zip(origins) {
+            if let ItemAnswer::Taken { providers, .. } = &mut answers[origin] {
+                providers.push(ProviderAnswer {
+                    provider_key: conversion.provider,
+                    result: answer.result,
+                    conversion_id: answer.conversion_id,
+                });
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Sites are looked up only where an item needs them: no provider named, or a phone number to be read.
+    async fn read_sites(
+        &self,
+        items: &[Result<ConversionInput, Vec<FieldError>>],
+    ) -> Result<HashMap<SiteId, EnqueueSite>, StoreError> {
+        let wanted: BTreeSet<SiteId> = items
+            .iter()
+            .flatten()
+            .filter(|input| input.provider_key.is_none() || input.user.phone.is_some())
+            .map(|input| input.site_id)
+            .collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let wanted: Vec<SiteId> = wanted.into_iter().collect();
+        let sites = self.store.read_enqueue_sites(&wanted).await?;
+        Ok(sites.into_iter().map(|site| (site.site, site)).collect())
+    }
+
+    /// Makes one conversion per provider of one input.
+    fn admit(
+        &self,
+        input: ConversionInput,
+        sites: &HashMap<SiteId, EnqueueSite>,
+        now: Timestamp,
+    ) -> Result<(Vec<NewConversion>, Vec<FieldError>), Vec<FieldError>> {
+        if input.occurred_at.duration_since(now).unsigned_abs() > FUTURE_LIMIT && input.occurred_at > now {
+            return Err(vec![FieldError::new("occurred_at", "lies more than a day in the future")]);
+        }
+        let site = sites.get(&input.site_id);
+        let country: Option<Country> = site.and_then(|site| site.default_country);
+        let providers = match input.provider_key {
+            Some(provider) => vec![provider],
+            None => site.map(|site| site.providers.clone()).unwrap_or_default(),
+        };
+        if providers.is_empty() {
+            let reason = "is missing, and the site has no credentials for any provider: name one, such as google_ads, \
+                          or store credentials first";
+            return Err(vec![FieldError::new("provider_key", reason)]);
+        }
+        let mut new = Vec::with_capacity(providers.len());
+        let mut dropped = Vec::new();
+        for provider in providers {
+            let Some(adapter) = self.registry.get(provider) else {
+                let reason = format!("{provider} has no adapter in this program");
+                return Err(vec![FieldError::new("provider_key", reason)]);
+            };
+            let site = input.site_id;
+            let admitted = adapter.admit(input.clone(), country)?;
+            dropped.extend(admitted.dropped);
+            // A time ahead of our clock is no time that a platform takes: such a row waits for it.
+            let ahead = Some(admitted.conversion.occurred_at).filter(|occurred_at| *occurred_at > now);
+            new.push(NewConversion {
+                site,
+                provider,
+                digest: digest(&admitted.conversion),
+                conversion: admitted.conversion,
+                due_at: admitted.due_at.max(ahead),
+                expires_at: admitted.expires_at,
+            });
+        }
+        dropped.dedup();
+        Ok((new, dropped))
+    }
+}
+
+/// Of the canonical content: its JSON has one order of fields, and texts and numbers as they are stored.
+fn digest(conversion: &Conversion) -> Digest {
+    let json = serde_json::to_vec(conversion).expect("a conversion is plain data, which JSON can always hold");
+    let sha256: [u8; 32] = Sha256::digest(json).into();
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&sha256[..16]);
+    Digest(digest)
+}

@@ -1,0 +1,41 @@
+//! The numbers that rule a run, in one place.
+
+use std::time::Duration;
+
+pub use crate::domain::MAX_RETRY_ATTEMPTS;
+
+/// Most conversions of one group in one claim of a worker run; the provider's own limit is often lower.
+/// 2,000 is what both Google APIs take in one request.
+pub const BATCH_SIZE_WORKER: usize = 2_000;
+
+/// Conversions of one cron run where its event names no limit.
+pub const DEFAULT_LIMIT_CRON: u32 = 200;
+
+/// Most conversions that a cron run's event may ask for: what fits its ten minutes at a slow provider.
+pub const MAX_LIMIT_CRON: u32 = 1_000;
+
+/// Groups that one claim visits: enough that 10,000 sites with three rows each do not cost 10,000 round trips.
+pub const LIST_GROUPS_LIMIT: usize = 50;
+
+/// Conversions of one claim call over all its groups: what a function of 128 MB holds several times over.
+pub const CLAIM_ROWS_LIMIT: usize = 10_000;
+
+/// Uploads of one process in flight at once. The semaphore in the database bounds them over all processes.
+pub const UPLOADS_IN_FLIGHT: usize = 10;
+
+/// Whole requests that fail with a row before it is sent alone; the claim function knows the same number.
+pub const REQUEST_FAILURES_UNTIL_ALONE: u8 = 3;
+
+/// Entries of `errors` in an answer; the rest is counted.
+pub const ERRORS_IN_ANSWER: usize = 20;
+
+/// Time kept back at the end of a run to write down what came of the last answers.
+pub const SETTLE_RESERVE: Duration = Duration::from_secs(3);
+
+/// How far in the future an event may lie: clocks differ, and a wrong time zone is off by at most half a day.
+pub const FUTURE_LIMIT: Duration = Duration::from_secs(24 * 3_600);
+
+/// The lease of a claim: two requests (the second after a refreshed token), and time to write the answer down.
+pub fn lease(http_timeout: Duration) -> Duration {
+    http_timeout * 2 + Duration::from_secs(15)
+}

@@ -1,0 +1,15 @@
+//! The way of a conversion through the queue: in at the door, claimed, packed, sent, settled. Knows no provider's name.
+
+mod access;
+mod claimed;
+mod decide;
+mod enqueue;
+pub mod limits;
+mod report;
+mod run;
+mod send;
+
+pub use access::{Access, AccessError};
+pub use enqueue::{ItemAnswer, Producer, ProviderAnswer};
+pub use report::{GroupReport, RunError, RunReport, Stopped};
+pub use run::{Deadline, Mode, RunPolicy, Runner};
