@@ -1,1 +1,3 @@
 //! The relay library.
+
+pub mod sandbox;
