@@ -1,3 +1,4 @@
-//! The relay library.
+//! What the `relay` command line is made of; the tests and the benchmarks use its local parts.
 
 pub mod postgres;
+pub mod sandbox;

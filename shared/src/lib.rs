@@ -1,6 +1,7 @@
 //! The rooms of Conversion Relay, with stairs in one direction: `domain`, then `store`, `vault` and `providers`
 //! side by side, then `delivery`, `engine`, `boot`. `tests/it/tidy.rs` stands on the stairs.
 
+pub mod delivery;
 pub mod domain;
 pub mod providers;
 pub mod store;

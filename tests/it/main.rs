@@ -1,4 +1,5 @@
 //! One test binary: every file below is a room of the house and what it promises.
 
 mod harness;
+mod sandbox;
 mod vault;

@@ -84,7 +84,9 @@ impl Access {
         let key = self.newest_key().await?;
         let binding = credentials_binding(site, provider, key.version);
         let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, credentials).await?;
-        self.store.put_provider_credentials(site, provider, key.version, &sealed, account.quota_key()).await?;
+        self.store
+            .put_provider_credentials(site, provider, key.version, &sealed, account.quota_key())
+            .await?;
         Ok(key.version)
     }
 
@@ -196,7 +198,13 @@ fn credentials_binding(site: SiteId, provider: ProviderKey, key_version: KeyVers
 fn token_binding(token_key: &str, provider: ProviderKey, key_version: KeyVersion) -> Binding<'static> {
     let mut place = [0; 16];
     for (byte, text) in place.iter_mut().zip(token_key.as_bytes().chunks(2)) {
-        *byte = std::str::from_utf8(text).ok().and_then(|text| u8::from_str_radix(text, 16).ok()).unwrap_or(0);
+        *byte =
+            std::str::from_utf8(text).ok().and_then(|text| u8::from_str_radix(text, 16).ok()).unwrap_or(0);
     }
-    Binding { purpose: Purpose::AccessToken, site: Uuid::from_bytes(place), provider: provider.as_str(), key_version }
+    Binding {
+        purpose: Purpose::AccessToken,
+        site: Uuid::from_bytes(place),
+        provider: provider.as_str(),
+        key_version,
+    }
 }

@@ -23,13 +23,20 @@ pub(super) enum Charge {
 /// and the provider has answered for the group since. In an outage nothing is ever charged.
 pub(super) fn charge(rows: &[ClaimedRow], is_probe: bool, failure_count: i32) -> Charge {
     match rows {
-        [row] if row.request_failures >= REQUEST_FAILURES_UNTIL_ALONE && !is_probe && failure_count == 0 => Charge::Row,
+        [row] if row.request_failures >= REQUEST_FAILURES_UNTIL_ALONE && !is_probe && failure_count == 0 => {
+            Charge::Row
+        }
         _ => Charge::Circuit,
     }
 }
 
 /// Turns what the platform said of one conversion into its outcome. `jitter` lies in 0..=1.
-pub(super) fn settle_row(row: &ClaimedRow, answer: &RowAnswer, action: Option<&str>, jitter: f64) -> SettledRow {
+pub(super) fn settle_row(
+    row: &ClaimedRow,
+    answer: &RowAnswer,
+    action: Option<&str>,
+    jitter: f64,
+) -> SettledRow {
     let class = Some(answer.verdict.class());
     let code = answer.code.clone();
     let ended = |outcome| SettledRow { class, code: code.clone(), ..settled(outcome) };
@@ -48,7 +55,9 @@ pub(super) fn settle_row(row: &ClaimedRow, answer: &RowAnswer, action: Option<&s
         Verdict::ConsentDenied => ended(Outcome::ConsentDenied),
         Verdict::Rejected => ended(Outcome::Rejected),
         Verdict::Expired => ended(Outcome::Expired),
-        Verdict::Misconfigured(scope) => SettledRow { hold: row_hold(row, scope, action), ..ended(Outcome::Held) },
+        Verdict::Misconfigured(scope) => {
+            SettledRow { hold: row_hold(row, scope, action), ..ended(Outcome::Held) }
+        }
         Verdict::Delayed(Wait::For(wait)) => SettledRow { wait, ..ended(Outcome::Delayed) },
         Verdict::Delayed(Wait::Until(time, at_least)) => {
             SettledRow { wait: at_least, not_before: Some(time), ..ended(Outcome::Delayed) }
@@ -63,7 +72,13 @@ pub(super) fn settle_row(row: &ClaimedRow, answer: &RowAnswer, action: Option<&s
 }
 
 /// A conversion of a request that failed as a whole for the moment.
-pub(super) fn unanswered(row: &ClaimedRow, charge: Charge, class: Class, code: ErrorCode, jitter: f64) -> SettledRow {
+pub(super) fn unanswered(
+    row: &ClaimedRow,
+    charge: Charge,
+    class: Class,
+    code: ErrorCode,
+    jitter: f64,
+) -> SettledRow {
     let (outcome, wait) = match charge {
         // No wait: the circuit is the back-off, and opens after five of these.
         Charge::Circuit => (Outcome::Unanswered, Duration::ZERO),

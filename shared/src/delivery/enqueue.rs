@@ -7,7 +7,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::limits::FUTURE_LIMIT;
-use crate::domain::{Conversion, ConversionId, ConversionInput, Country, Digest, FieldError, ProviderKey, SiteId};
+use crate::domain::{
+    Conversion, ConversionId, ConversionInput, Country, Digest, FieldError, ProviderKey, SiteId,
+};
 use crate::providers::Registry;
 use crate::store::{EnqueueResult, EnqueueSite, NewConversion, Store, StoreError};
 
@@ -159,7 +161,8 @@ impl Producer {
 
 /// Of the canonical content: its JSON has one order of fields, and texts and numbers as they are stored.
 fn digest(conversion: &Conversion) -> Digest {
-    let json = serde_json::to_vec(conversion).expect("a conversion is plain data, which JSON can always hold");
+    let json =
+        serde_json::to_vec(conversion).expect("a conversion is plain data, which JSON can always hold");
     let sha256: [u8; 32] = Sha256::digest(json).into();
     let mut digest = [0; 16];
     digest.copy_from_slice(&sha256[..16]);

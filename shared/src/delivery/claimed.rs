@@ -1,0 +1,134 @@
+//! A claim on its way to a provider, and how it is cut into parts that go by themselves.
+
+use jiff::Timestamp;
+
+use super::decide::settled;
+use crate::domain::{ClaimToken, Class, ErrorCode, GroupId, HoldScope, Outcome, ProviderKey, SiteId};
+use crate::providers::{Account, Request, Row};
+use crate::store::{ClaimedRow, SettledRow};
+
+/// Conversions under one token: a claim, or a part of one. They go in one request, or are decided without.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub token: ClaimToken,
+    pub group: GroupId,
+    pub site: SiteId,
+    pub provider: ProviderKey,
+    pub is_probe: bool,
+    pub failure_count: i32,
+    pub rows: Vec<ClaimedRow>,
+    /// How often it was cut; an adapter that never came to one request would cut for ever.
+    pub depth: u8,
+}
+
+/// More cuts than halving 2,000 rows takes, and some.
+pub(super) const DEPTH_MAX: u8 = 20;
+
+/// What to do with a part.
+pub(super) enum Plan {
+    /// Send it: one request carries every row.
+    Send(Box<Request>),
+    /// Decided without a request, one entry per row.
+    Settle(Vec<SettledRow>),
+    /// Cut it: the number of the piece for each row.
+    Cut(Vec<i32>),
+}
+
+/// Rows that are decided before they are sent go into this piece.
+const DECIDED: i32 = 0;
+
+/// Packs a part: pure.
+pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
+    let mut decided: Vec<Option<SettledRow>> = vec![None; part.rows.len()];
+    let mut rows = Vec::with_capacity(part.rows.len());
+    // For each row that is packed: its place in the part.
+    let mut places = Vec::with_capacity(part.rows.len());
+    for (place, row) in part.rows.iter().enumerate() {
+        match &row.conversion {
+            Some(conversion) => {
+                rows.push(Row { conversion });
+                places.push(place);
+            }
+            None => decided[place] = Some(held(row, ErrorCode::own("PAYLOAD_UNREADABLE"))),
+        }
+    }
+    let packed = account.pack(&rows, now);
+    for (index, answer) in &packed.refused {
+        let row = &part.rows[places[*index]];
+        let action = rows[*index].conversion.conversion_action.as_deref();
+        decided[places[*index]] = Some(super::decide::settle_row(row, answer, action, 0.0));
+    }
+    let mut pieces = vec![DECIDED; part.rows.len()];
+    for (number, request) in (1..).zip(&packed.requests) {
+        for (index, target) in request.rows.iter().zip(&request.targets) {
+            let place = places[*index];
+            let row = &part.rows[place];
+            // What may have been delivered there must not be sent here: it would count twice.
+            if row.maybe_delivered && row.target.is_some_and(|sent| sent != target.0) {
+                decided[place] = Some(held(row, ErrorCode::own("TARGET_CHANGED")));
+            } else {
+                pieces[place] = number;
+            }
+        }
+    }
+    let first = pieces.first().copied().unwrap_or(DECIDED);
+    if pieces.iter().any(|piece| *piece != first) {
+        return Plan::Cut(pieces);
+    }
+    match packed.requests.into_iter().next() {
+        Some(request) if first != DECIDED => Plan::Send(Box::new(request)),
+        _ => Plan::Settle(
+            decided
+                .into_iter()
+                .zip(&part.rows)
+                .map(|(row, claimed)| row.unwrap_or_else(|| held(claimed, ErrorCode::own("NOT_PACKED"))))
+                .collect(),
+        ),
+    }
+}
+
+/// Cuts a part in two, for a request that was refused without naming a row.
+pub(super) fn halves(rows: usize) -> Vec<i32> {
+    (0..rows).map(|place| i32::from(place >= rows.div_ceil(2))).collect()
+}
+
+impl Part {
+    /// The pieces of this part, by their numbers and tokens.
+    pub(super) fn cut(self, pieces: &[i32], tokens: &[(i32, ClaimToken)]) -> Vec<Part> {
+        let mut parts: Vec<(i32, Part)> = tokens
+            .iter()
+            .map(|(number, token)| {
+                let part = Part { token: *token, rows: Vec::new(), depth: self.depth + 1, ..self.head() };
+                (*number, part)
+            })
+            .collect();
+        for (row, piece) in self.rows.into_iter().zip(pieces) {
+            if let Some((_, part)) = parts.iter_mut().find(|(number, _)| number == piece) {
+                part.rows.push(row);
+            }
+        }
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+
+    fn head(&self) -> Part {
+        Part {
+            token: self.token,
+            group: self.group,
+            site: self.site,
+            provider: self.provider,
+            is_probe: self.is_probe,
+            failure_count: self.failure_count,
+            rows: Vec::new(),
+            depth: self.depth,
+        }
+    }
+}
+
+fn held(row: &ClaimedRow, code: ErrorCode) -> SettledRow {
+    SettledRow {
+        class: Some(Class::Config),
+        code: Some(code),
+        hold: Some((HoldScope::Row, row.conversion_id.to_string())),
+        ..settled(Outcome::Held)
+    }
+}

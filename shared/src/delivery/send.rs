@@ -1,0 +1,449 @@
+//! Uploads one claim: opens the ledger, sends, and settles what came of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::time::{sleep, timeout};
+use tracing::{error, warn};
+
+use super::access::AccessError;
+use super::claimed::{DEPTH_MAX, Part, Plan, halves, plan};
+use super::decide::{Charge, charge, settle_row, settled, unanswered};
+use super::limits::SETTLE_RESERVE;
+use super::report::RunReport;
+use super::run::Runner;
+use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, Outcome, Verdict};
+use crate::providers::TokenError;
+use crate::providers::{AccessToken, Account, Answer, QuotaScope, Reply, Request, RowAnswer, SendError};
+use crate::store::{
+    AttemptEnd, CircuitChange, CircuitResult, SealedCredentials, Settled, SettledRow, Settlement,
+};
+use crate::store::{SlotUse, StoreError, Throttle, ThrottleScope};
+
+/// After a fault of ours (vault, database) a group waits this long, so that a run does not spin on it.
+const OWN_FAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// Waits between the tries to write down an answer that has come: losing it costs a resend.
+const SETTLE_WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+/// One claim on its way.
+pub(super) struct Upload {
+    runner: Arc<Runner>,
+    report: RunReport,
+    /// Parts that are still to go; the one at hand is not among them.
+    left: Vec<Part>,
+}
+
+/// What settles all rows of a part alike, or each by itself.
+struct Decision {
+    rows: Vec<SettledRow>,
+    circuit: CircuitResult,
+    group_hold: Option<(HoldScope, ErrorCode)>,
+    throttle: Option<Throttle>,
+}
+
+impl Upload {
+    /// Uploads a claim, whatever comes; what it did is in the report.
+    pub(super) async fn run(runner: Arc<Runner>, part: Part, sealed: Option<SealedCredentials>) -> RunReport {
+        let mut upload = Self { runner, report: RunReport::default(), left: Vec::new() };
+        let (site, provider) = (part.site, part.provider);
+        upload.report.groups.entry((provider, site)).or_default().claimed += part.rows.len() as u64;
+        if let Err(error) = upload.upload(part, sealed).await {
+            // The claim's lease ends by itself, and its rows come back.
+            error!(site.id = %site, provider = %provider, error = format!("{:#}", anyhow::Error::from(error)), "an upload broke off");
+            upload.report.error(site, provider, "the database did not answer while an upload was settled");
+        }
+        upload.report
+    }
+
+    async fn upload(&mut self, part: Part, sealed: Option<SealedCredentials>) -> Result<(), StoreError> {
+        let Some(sealed) = sealed else {
+            let code = ErrorCode::own("NO_CREDENTIALS");
+            return self.hold_group(part, HoldScope::Site, code, "has no credentials").await;
+        };
+        let account = match self.runner.access.open_account(part.site, part.provider, &sealed).await {
+            Ok(account) => account,
+            Err(AccessError::Credentials(_)) => {
+                let code = ErrorCode::own("CREDENTIALS_INVALID");
+                return self
+                    .hold_group(part, HoldScope::Site, code, "has credentials that lack something")
+                    .await;
+            }
+            Err(AccessError::Vault(crate::vault::VaultError::DoesNotOpen)) => {
+                let code = ErrorCode::own("CREDENTIALS_DO_NOT_OPEN");
+                return self
+                    .hold_group(part, HoldScope::Site, code, "has credentials that do not open")
+                    .await;
+            }
+            Err(error) => return self.give_back(part, &format!("{:#}", anyhow::Error::from(error))).await,
+        };
+        let token = match self.runner.access.token(part.provider, account.as_ref(), None).await {
+            Ok(token) => token,
+            Err(error) => return self.without_token(part, error).await,
+        };
+        self.left.push(part);
+        let mut token = token;
+        while let Some(part) = self.left.pop() {
+            if self.runner.must_stop() {
+                self.release(part).await?;
+                continue;
+            }
+            match plan(&part, account.as_ref(), Timestamp::now()) {
+                Plan::Send(request) => self.send(part, account.as_ref(), &request, &mut token).await?,
+                Plan::Settle(rows) => {
+                    let decision =
+                        Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle: None };
+                    self.settle(&part, None, decision).await?;
+                }
+                Plan::Cut(pieces) => self.cut(part, &pieces).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one request, a second time where the token was refused.
+    async fn send(
+        &mut self,
+        part: Part,
+        account: &dyn Account,
+        request: &Request,
+        token: &mut Arc<AccessToken>,
+    ) -> Result<(), StoreError> {
+        let mut refreshed = false;
+        loop {
+            let Some(attempt) = self.open_attempt(&part, request).await? else {
+                return Ok(());
+            };
+            let started = Instant::now();
+            let within =
+                self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE).min(self.runner.http_timeout);
+            let answer =
+                timeout(within, account.send(request, token, Timestamp::now())).await.unwrap_or_else(|_| {
+                    let code = Some(ErrorCode::own("TIMEOUT"));
+                    Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
+                });
+            self.report.requests += 1;
+            let end = |reply: &Reply, class: Class| attempt_end(attempt, reply, class, started.elapsed());
+            match answer {
+                Ok(answer) => {
+                    let class = answer.rows.iter().map(|row| row.verdict.class()).max().unwrap_or(Class::Ok);
+                    let end = AttemptEnd { error_category: Some(class), ..end(&answer.reply, class) };
+                    let decision = decide_answer(&part, &in_order_of_part(request, answer));
+                    return self.settle(&part, Some(end), decision).await;
+                }
+                Err(SendError::Unauthorised(reply)) if !refreshed => {
+                    refreshed = true;
+                    self.runner.store.close_provider_upload_attempt(&end(&reply, Class::Transient)).await?;
+                    match self.runner.access.token(part.provider, account, Some(token)).await {
+                        Ok(new) => *token = new,
+                        Err(error) => return self.without_token(part, error).await,
+                    }
+                }
+                Err(SendError::Refused(reply) | SendError::TooLarge(reply))
+                    if part.rows.len() > 1 && part.depth < DEPTH_MAX =>
+                {
+                    self.runner.store.close_provider_upload_attempt(&end(&reply, Class::Split)).await?;
+                    let pieces = halves(part.rows.len());
+                    return self.cut(part, &pieces).await;
+                }
+                Err(error) => {
+                    if matches!(error, SendError::Throttled { .. }) {
+                        self.report.http_429 += 1;
+                    }
+                    let (class, decision) = decide_error(&part, &error);
+                    self.report.error(part.site, part.provider, code_of(error.reply()).to_string());
+                    return self.settle(&part, Some(end(error.reply(), class)), decision).await;
+                }
+            }
+        }
+    }
+
+    async fn open_attempt(
+        &mut self,
+        part: &Part,
+        request: &Request,
+    ) -> Result<Option<AttemptId>, StoreError> {
+        let first = request.targets.first().map(|target| target.0);
+        let uniform = request.targets.iter().all(|target| Some(target.0) == first);
+        // The targets stand in the order of the part's rows: a request that is sent carries them all.
+        let mut targets = vec![0; request.rows.len()];
+        for (row, target) in request.rows.iter().zip(&request.targets) {
+            targets[*row] = target.0;
+        }
+        targets.truncate(if uniform { 1 } else { targets.len() });
+        let attempt = self
+            .runner
+            .store
+            .open_provider_upload_attempt(
+                part.token,
+                request.transport,
+                &request.body_sha256,
+                &targets,
+                self.runner.lease(),
+            )
+            .await?;
+        if attempt.is_none() {
+            self.report.stale += 1;
+            warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "lease_lost", "a claim was lost before its request left");
+        }
+        Ok(attempt)
+    }
+
+    async fn cut(&mut self, part: Part, pieces: &[i32]) -> Result<(), StoreError> {
+        if part.depth >= DEPTH_MAX {
+            return self.give_back(part, "its rows could not be packed into requests").await;
+        }
+        let tokens = self.runner.store.split_claim(part.token, pieces, self.runner.lease()).await?;
+        if tokens.is_empty() {
+            self.report.stale += 1;
+            warn!(site.id = %part.site, provider = %part.provider, event = "lease_lost", "a claim was lost before it was cut");
+            return Ok(());
+        }
+        // The first piece goes first.
+        self.left.extend(part.cut(pieces, &tokens).into_iter().rev());
+        Ok(())
+    }
+
+    async fn without_token(&mut self, part: Part, error: TokenError) -> Result<(), StoreError> {
+        match error {
+            TokenError::Misconfigured { code, scope } => {
+                let told = format!("{code}: the token endpoint refused the grant");
+                self.report.error(part.site, part.provider, told);
+                self.hold_group_quietly(part, scope, code).await
+            }
+            TokenError::Unavailable { code, wait } => {
+                self.report.error(
+                    part.site,
+                    part.provider,
+                    format!("{code}: the token endpoint did not answer"),
+                );
+                let rows = alike(&part, Outcome::Delayed, Class::Transient, &code, wait);
+                let throttle = Some(Throttle { scope: ThrottleScope::Group, wait });
+                let decision = Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle };
+                self.settle_all(part, decision).await
+            }
+        }
+    }
+
+    async fn hold_group(
+        &mut self,
+        part: Part,
+        scope: HoldScope,
+        code: ErrorCode,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        self.report.error(part.site, part.provider, format!("{code}: the site {why}"));
+        self.hold_group_quietly(part, scope, code).await
+    }
+
+    async fn hold_group_quietly(
+        &mut self,
+        part: Part,
+        scope: HoldScope,
+        code: ErrorCode,
+    ) -> Result<(), StoreError> {
+        let rows = alike(&part, Outcome::Held, Class::Config, &code, Duration::ZERO);
+        let decision =
+            Decision { rows, circuit: CircuitResult::None, group_hold: Some((scope, code)), throttle: None };
+        self.settle_all(part, decision).await
+    }
+
+    /// Gives rows back for a fault of ours; the group waits a moment.
+    async fn give_back(&mut self, part: Part, why: &str) -> Result<(), StoreError> {
+        self.report.error(part.site, part.provider, why);
+        let rows = part.rows.iter().map(|_| settled(Outcome::Released)).collect();
+        let throttle = Some(Throttle { scope: ThrottleScope::Group, wait: OWN_FAULT_WAIT });
+        self.settle_all(part, Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle })
+            .await
+    }
+
+    async fn release(&mut self, part: Part) -> Result<(), StoreError> {
+        let rows = part.rows.iter().map(|_| settled(Outcome::Released)).collect();
+        let decision = Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle: None };
+        self.settle(&part, None, decision).await
+    }
+
+    /// Settles a part that cannot go, and gives back the parts of its claim that did not start.
+    async fn settle_all(&mut self, part: Part, decision: Decision) -> Result<(), StoreError> {
+        while let Some(unstarted) = self.left.pop() {
+            let rows = unstarted.rows.iter().map(|_| settled(Outcome::Released)).collect();
+            let released = Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle: None };
+            self.settle(&unstarted, None, released).await?;
+        }
+        self.settle(&part, None, decision).await
+    }
+
+    async fn settle(
+        &mut self,
+        part: &Part,
+        attempt: Option<AttemptEnd>,
+        decision: Decision,
+    ) -> Result<(), StoreError> {
+        let settlement = Settlement {
+            token: part.token,
+            attempt,
+            rows: decision.rows,
+            circuit: decision.circuit,
+            group_hold: decision.group_hold,
+            throttle: decision.throttle,
+            slot: if self.left.is_empty() { SlotUse::Free } else { SlotUse::Keep },
+        };
+        match self.settle_with_patience(&settlement).await? {
+            Settled::Stale => {
+                self.report.stale += 1;
+                self.report.error(
+                    part.site,
+                    part.provider,
+                    "stale_outcome: the claim was lost before its answer came",
+                );
+                warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "stale_outcome", "an answer came after its claim was lost");
+            }
+            Settled::Accepted { circuit, hold_opened, counts } => {
+                let mut report = RunReport::default();
+                report.groups.entry((part.provider, part.site)).or_default().counts = counts;
+                self.report.add(report);
+                if circuit == Some(CircuitChange::Opened) {
+                    warn!(site.id = %part.site, provider = %part.provider, event = "circuit_opened", "five requests in a row failed: the circuit is open");
+                }
+                if hold_opened {
+                    let code = settlement.group_hold.as_ref().map(|(_, code)| code.clone());
+                    let code =
+                        code.or_else(|| settlement.rows.iter().find(|row| row.hold.is_some())?.code.clone());
+                    let code = code.map(|code| code.to_string()).unwrap_or_default();
+                    warn!(site.id = %part.site, provider = %part.provider, event = "hold_opened", code, "conversions wait for a mend");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_with_patience(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
+        for wait in SETTLE_WAITS {
+            match self.runner.store.settle_offline_conversions(settlement).await {
+                Err(StoreError::Unavailable(_)) => sleep(wait).await,
+                answer @ (Ok(_)
+                | Err(
+                    StoreError::WrongSchema(_)
+                    | StoreError::NotPermitted(_)
+                    | StoreError::BadArgument(_)
+                    | StoreError::Refused(_)
+                    | StoreError::Unexpected(_),
+                )) => return answer,
+            }
+        }
+        self.runner.store.settle_offline_conversions(settlement).await
+    }
+}
+
+fn attempt_end(attempt: AttemptId, reply: &Reply, class: Class, duration: Duration) -> AttemptEnd {
+    AttemptEnd {
+        attempt,
+        http_status: reply.http_status,
+        provider_request_id: reply.request_id.clone(),
+        error_code: reply.code.clone(),
+        error_category: Some(class),
+        duration,
+    }
+}
+
+fn code_of(reply: &Reply) -> ErrorCode {
+    reply.code.clone().unwrap_or(ErrorCode::own("NO_CODE"))
+}
+
+/// Every row alike.
+fn alike(part: &Part, outcome: Outcome, class: Class, code: &ErrorCode, wait: Duration) -> Vec<SettledRow> {
+    let row = SettledRow { class: Some(class), code: Some(code.clone()), wait, ..settled(outcome) };
+    vec![row; part.rows.len()]
+}
+
+/// Answers stand in the order of the request's rows; from here on in the order of the part's. A row that an adapter
+/// left out was perhaps delivered.
+fn in_order_of_part(request: &Request, answer: Answer) -> Answer {
+    let unsaid = RowAnswer { verdict: Verdict::Unconfirmed, code: Some(ErrorCode::own("ROW_UNANSWERED")) };
+    let mut rows = vec![unsaid; request.rows.len()];
+    for (row, said) in request.rows.iter().zip(answer.rows) {
+        rows[*row] = said;
+    }
+    Answer { rows, ..answer }
+}
+
+/// Each row by what the platform said of it.
+fn decide_answer(part: &Part, answer: &Answer) -> Decision {
+    let mut group_hold = None;
+    let rows: Vec<SettledRow> = part
+        .rows
+        .iter()
+        .zip(&answer.rows)
+        .map(|(row, said)| {
+            if let Verdict::Misconfigured(
+                scope @ (HoldScope::Site | HoldScope::Client | HoldScope::Provider),
+            ) = said.verdict
+            {
+                let code = said.code.clone().unwrap_or(ErrorCode::own("NO_CODE"));
+                group_hold.get_or_insert((scope, code));
+            }
+            let action =
+                row.conversion.as_ref().and_then(|conversion| conversion.conversion_action.as_deref());
+            settle_row(row, said, action, rand::random())
+        })
+        .collect();
+    let taken = rows.iter().any(|row| {
+        matches!(
+            row.outcome,
+            Outcome::Delivered
+                | Outcome::Duplicate
+                | Outcome::Unmatched
+                | Outcome::Superseded
+                | Outcome::ConsentDenied
+                | Outcome::Submitted
+        )
+    });
+    let circuit = if taken { CircuitResult::Success } else { CircuitResult::Answered };
+    Decision { rows, circuit, group_hold, throttle: None }
+}
+
+/// All rows by what became of their request.
+fn decide_error(part: &Part, error: &SendError) -> (Class, Decision) {
+    let code = code_of(error.reply());
+    let whole = |class| {
+        let charge: Charge = charge(&part.rows, part.is_probe, part.failure_count);
+        let rows = part
+            .rows
+            .iter()
+            .map(|row| unanswered(row, charge, class, code.clone(), rand::random()))
+            .collect();
+        (class, Decision { rows, circuit: CircuitResult::Transient, group_hold: None, throttle: None })
+    };
+    let answered = |class, rows, group_hold, throttle| {
+        (class, Decision { rows, circuit: CircuitResult::Answered, group_hold, throttle })
+    };
+    match error {
+        SendError::Unavailable(_) => whole(Class::Transient),
+        SendError::Unconfirmed(_) => whole(Class::Ambiguous),
+        SendError::Throttled { wait, scope, .. } => {
+            let scope = match scope {
+                QuotaScope::Account => ThrottleScope::Group,
+                QuotaScope::QuotaKey => ThrottleScope::QuotaKey,
+            };
+            let rows = alike(part, Outcome::Delayed, Class::Transient, &code, *wait);
+            answered(Class::Transient, rows, None, Some(Throttle { scope, wait: *wait }))
+        }
+        SendError::Unauthorised(_) => hold_by(part, HoldScope::Site, &code),
+        SendError::Misconfigured { scope, .. } => hold_by(part, *scope, &code),
+        // Alone, a row that is refused is refused for good.
+        SendError::Refused(_) | SendError::TooLarge(_) => answered(
+            Class::Perm,
+            alike(part, Outcome::Rejected, Class::Perm, &code, Duration::ZERO),
+            None,
+            None,
+        ),
+    }
+}
+
+fn hold_by(part: &Part, scope: HoldScope, code: &ErrorCode) -> (Class, Decision) {
+    let said =
+        crate::providers::RowAnswer { verdict: Verdict::Misconfigured(scope), code: Some(code.clone()) };
+    let answer = Answer { reply: Reply::default(), rows: vec![said; part.rows.len()] };
+    (Class::Config, decide_answer(part, &answer))
+}
