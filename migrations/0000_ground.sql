@@ -59,3 +59,59 @@ create table if not exists relay.deployment (
 );
 
 grant usage on schema relay to relay_service, relay_operator;
+
+create or replace function relay.begin_migration(
+  p_name text,
+  p_sha256 text
+)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select case when schema_migration.sha256 = p_sha256 then 'same' else 'changed' end
+      from relay.schema_migration
+      where schema_migration.name = p_name
+    ),
+    'new'
+  );
+$$;
+
+comment on function relay.begin_migration is 'Whether a file is new, or was applied with the same content, or with another.';
+
+create or replace function relay.finish_migration(
+  p_name text,
+  p_sha256 text,
+  p_oldest_program text
+)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into relay.schema_migration (name, sha256, oldest_program)
+  values (p_name, p_sha256, p_oldest_program)
+  on conflict (name) do update
+  set sha256 = excluded.sha256, oldest_program = excluded.oldest_program, applied_at = pg_catalog.clock_timestamp();
+$$;
+
+comment on function relay.finish_migration is 'Books a file as applied.';
+
+create or replace function relay.stamp_environment(
+  p_environment text
+)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into relay.deployment (environment) values (p_environment) on conflict do nothing;
+  return (select deployment.environment from relay.deployment);
+end;
+$$;
+
+comment on function relay.stamp_environment is
+  'Stamps the environment into a database that has none; answers the one that it has. It never changes.';

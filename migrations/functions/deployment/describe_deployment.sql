@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select
     (select deployment.environment from relay.deployment),
-    (select pg_catalog.max(schema_migration.name) from relay.schema_migration),
+    (select pg_catalog.max(schema_migration.name) from relay.schema_migration where schema_migration.name ~ '^[0-9]'),
     (
       select schema_migration.oldest_program
       from relay.schema_migration

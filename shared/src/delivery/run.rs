@@ -71,6 +71,11 @@ impl Deadline {
         self.ends.saturating_duration_since(Instant::now())
     }
 
+    /// Whether it is time to write down what was done.
+    pub fn is_near(&self) -> bool {
+        self.remaining() <= SETTLE_RESERVE
+    }
+
     /// Whether a claim could still be finished: time to send, a third of the run at most, and to write it down.
     fn allows_a_claim(&self, http_timeout: Duration) -> bool {
         self.remaining() >= SETTLE_RESERVE + http_timeout.min(self.total / 3)
@@ -145,7 +150,7 @@ impl Runner {
 
     /// Whether a part that has not started yet should be given back.
     pub(super) fn must_stop(&self) -> bool {
-        self.shutdown.is_cancelled() || self.deadline.remaining() <= SETTLE_RESERVE
+        self.shutdown.is_cancelled() || self.deadline.is_near()
     }
 
     pub(super) fn lease(&self) -> Duration {

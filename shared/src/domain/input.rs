@@ -299,14 +299,15 @@ impl<'a> Reader<'a> {
         };
         let mut variables = BTreeMap::new();
         for (key, value) in object {
-            match value {
-                Value::String(text) if text.len() <= MAX_TEXT && !key.is_empty() && key.len() <= MAX_TEXT => {
-                    variables.insert(key.clone(), text.clone());
+            let fits = !key.is_empty() && key.len() <= MAX_TEXT;
+            match value.as_str() {
+                Some(text) if text.len() <= MAX_TEXT && fits => {
+                    variables.insert(key.clone(), text.to_owned());
                 }
-                _ => self.wrong(
-                    &format!("{name}.{}", printable(key)),
-                    format!("must be a text of at most {MAX_TEXT} bytes"),
-                ),
+                Some(_) | None => {
+                    let field = format!("{name}.{}", printable(key));
+                    self.wrong(&field, format!("must be a text of at most {MAX_TEXT} bytes"));
+                }
             }
         }
         variables

@@ -1,0 +1,99 @@
+//! A call of a function, whichever way it came.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::context::BootError;
+use crate::delivery::Deadline;
+use crate::engine::{BadRequest, Fields};
+use crate::store::StoreError;
+
+/// A call: what it says, until when, and what may end it early.
+pub struct Call {
+    /// The fields of the event, the body or the query string.
+    pub fields: Fields,
+    /// When it has to be over.
+    pub deadline: Deadline,
+    /// Ends it early.
+    pub shutdown: CancellationToken,
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub enum CallError {
+    /// It cannot be understood: the caller has to change it.
+    BadRequest(String),
+    /// The database or its schema is not there for us: the same call may work later.
+    Unavailable(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl CallError {
+    /// Sorts a failure by what the caller can do about it. The causes go along: none of ours names a secret.
+    pub fn new(error: &anyhow::Error) -> Self {
+        if let Some(bad) = error.downcast_ref::<BadRequest>() {
+            return Self::BadRequest(bad.to_string());
+        }
+        let told = format!("{error:#}");
+        let unavailable = error.chain().any(|cause| {
+            cause.downcast_ref::<BootError>().is_some()
+                || matches!(
+                    cause.downcast_ref::<StoreError>(),
+                    Some(StoreError::Unavailable(_) | StoreError::WrongSchema(_))
+                )
+        });
+        if unavailable { Self::Unavailable(told) } else { Self::Failed(told) }
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::BadRequest(told) | Self::Unavailable(told) | Self::Failed(told) => told,
+        }
+    }
+
+    /// As an error of a function that was invoked directly.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "BadRequest",
+            Self::Unavailable(_) => "Unavailable",
+            Self::Failed(_) => "Failed",
+        }
+    }
+}
+
+/// The fields of an event that was not HTTP: a schedule's input or a direct invoke, or an EventBridge envelope,
+/// whose `detail` is the request and whose `time` is the scheduled one.
+pub(super) fn event_fields(event: Value) -> Result<Fields, BadRequest> {
+    let mut fields = match event {
+        Value::Object(fields) => fields,
+        Value::Null => Map::new(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return Err(BadRequest("the event must be a JSON object".to_owned()));
+        }
+    };
+    if fields.contains_key("detail-type") && fields.contains_key("source") {
+        let time = fields.remove("time");
+        let detail = match fields.remove("detail") {
+            Some(Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::Null),
+            Some(detail) => detail,
+            None => Value::Null,
+        };
+        let Value::Object(mut detail) = detail else {
+            return Err(BadRequest("detail must be a JSON object: the request".to_owned()));
+        };
+        if let Some(time) = time {
+            detail.entry("scheduled_time").or_insert(time);
+        }
+        fields = detail;
+    }
+    Ok(Fields::new(fields))
+}
+
+/// Milliseconds of the epoch, as Lambda tells its deadline, on our clock.
+pub(super) fn until(deadline_ms: u64) -> std::time::Duration {
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+    std::time::Duration::from_millis(deadline_ms.saturating_sub(now))
+}

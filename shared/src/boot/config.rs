@@ -1,0 +1,179 @@
+//! The configuration: from the environment, once, one struct per concern.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+
+use crate::domain::Secret;
+use crate::store::DatabaseConfig;
+
+/// A setting that is missing or wrong: its name, and what would be right. Never its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} {reason}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub setting: &'static str,
+    /// What would be right, as the rest of the sentence.
+    pub reason: String,
+}
+
+impl ConfigError {
+    fn new(setting: &'static str, reason: impl Into<String>) -> Self {
+        Self { setting, reason: reason.into() }
+    }
+}
+
+/// Which environment this is. Whatever is not plainly another one is production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppEnv {
+    /// Real money.
+    Production,
+    /// A rehearsal.
+    Staging,
+    /// A developer's machine.
+    Development,
+}
+
+impl AppEnv {
+    /// Missing or unknown means production: a typing error must not open doors.
+    pub fn read(value: Option<&str>) -> Self {
+        match value {
+            Some("staging") => AppEnv::Staging,
+            Some("development") => AppEnv::Development,
+            _ => AppEnv::Production,
+        }
+    }
+
+    /// The word in the environment and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AppEnv::Production => "production",
+            AppEnv::Staging => "staging",
+            AppEnv::Development => "development",
+        }
+    }
+}
+
+impl fmt::Display for AppEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How to reach the platforms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderConfig {
+    /// `GOOGLE_ADS_BASE_URL`.
+    pub google_ads_base_url: String,
+    /// `GOOGLE_ADS_API_VERSION`.
+    pub google_ads_api_version: String,
+    /// `GOOGLE_DATA_MANAGER_BASE_URL`.
+    pub google_data_manager_base_url: String,
+    /// `GOOGLE_OAUTH_TOKEN_URL`.
+    pub google_oauth_token_url: String,
+    /// `PROVIDER_HTTP_TIMEOUT_MS`: one request, from connecting to the last byte.
+    pub http_timeout: Duration,
+}
+
+/// Long enough for 2,000 rows at a slow platform. The lease of a claim is twice this and 15 s.
+const DEFAULT_HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest that may be set: a claim's lease would be 4 minutes 15.
+const MAX_HTTP_TIMEOUT_MS: u64 = 120_000;
+
+/// All settings. Each concern is read when it is needed, so that a function needs only what it uses.
+pub struct Config {
+    read: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+impl Config {
+    /// The process's environment.
+    pub fn from_env() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// Any other source of settings by name.
+    pub fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { read: Box::new(read) }
+    }
+
+    /// A setting; an empty one counts as missing.
+    fn get(&self, name: &str) -> Option<String> {
+        (self.read)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// `APP_ENV`.
+    pub fn app_env(&self) -> AppEnv {
+        AppEnv::read(self.get("APP_ENV").as_deref())
+    }
+
+    /// `DATABASE_URL`.
+    pub fn database(&self) -> Result<DatabaseConfig, ConfigError> {
+        let reason = match self.get("DATABASE_SECRET_ID") {
+            Some(_) => "is missing: this version does not read DATABASE_SECRET_ID yet",
+            None => "is missing: a PostgreSQL URL, such as postgresql://user:password@host:5432/database",
+        };
+        let url = self.get("DATABASE_URL").ok_or_else(|| ConfigError::new("DATABASE_URL", reason))?;
+        DatabaseConfig::parse(&Secret::new(url)).map_err(|reason| ConfigError::new("DATABASE_URL", reason))
+    }
+
+    /// `VAULT_KEY`, where it is allowed.
+    pub fn vault_key(&self) -> Result<Option<Secret>, ConfigError> {
+        match (self.get("VAULT_KEY"), self.app_env()) {
+            (Some(_), AppEnv::Production) => Err(ConfigError::new(
+                "VAULT_KEY",
+                "is never used in production: remove it there, or set APP_ENV to staging or development",
+            )),
+            (key, AppEnv::Production | AppEnv::Staging | AppEnv::Development) => Ok(key.map(Secret::new)),
+        }
+    }
+
+    /// `NAME` and `NAME_PREVIOUS`, where they are set: two values are valid while a secret is being rotated.
+    pub fn secrets(&self, name: &str) -> Vec<Secret> {
+        [name.to_owned(), format!("{name}_PREVIOUS")].iter().filter_map(|name| self.get(name)).map(Secret::new).collect()
+    }
+
+    /// How to reach the platforms, by default themselves.
+    pub fn providers(&self) -> Result<ProviderConfig, ConfigError> {
+        let http_timeout = match self.get("PROVIDER_HTTP_TIMEOUT_MS") {
+            None => DEFAULT_HTTP_TIMEOUT,
+            Some(text) => match text.parse::<u64>() {
+                Ok(millis) if (100..=MAX_HTTP_TIMEOUT_MS).contains(&millis) => Duration::from_millis(millis),
+                _ => {
+                    let reason = format!("must be a number of milliseconds from 100 to {MAX_HTTP_TIMEOUT_MS}");
+                    return Err(ConfigError::new("PROVIDER_HTTP_TIMEOUT_MS", reason));
+                }
+            },
+        };
+        Ok(ProviderConfig {
+            google_ads_base_url: self.url("GOOGLE_ADS_BASE_URL", "https://googleads.googleapis.com")?,
+            google_ads_api_version: self.get("GOOGLE_ADS_API_VERSION").unwrap_or_else(|| "v26".to_owned()),
+            google_data_manager_base_url: self
+                .url("GOOGLE_DATA_MANAGER_BASE_URL", "https://datamanager.googleapis.com")?,
+            google_oauth_token_url: self.url("GOOGLE_OAUTH_TOKEN_URL", "https://oauth2.googleapis.com/token")?,
+            http_timeout,
+        })
+    }
+
+    /// An address without its closing slash. Plain HTTP is for this machine alone: tokens go along.
+    fn url(&self, name: &'static str, default: &str) -> Result<String, ConfigError> {
+        let text = self.get(name).unwrap_or_else(|| default.to_owned());
+        let url = reqwest::Url::parse(&text).map_err(|_| ConfigError::new(name, "must be a URL"))?;
+        let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
+            return Err(ConfigError::new(name, "must be an https URL; http only to this machine"));
+        }
+        Ok(text.trim_end_matches('/').to_owned())
+    }
+}
+
+/// A new local vault key in the form that `VAULT_KEY` takes: 32 random bytes in base64.
+///
+/// # Errors
+/// The operating system's, where it gives no random bytes.
+pub fn new_vault_key() -> Result<Secret, getrandom::Error> {
+    let mut key = zeroize::Zeroizing::new([0u8; 32]);
+    getrandom::fill(&mut key[..])?;
+    Ok(Secret::new(base64::engine::general_purpose::STANDARD.encode(&key[..])))
+}

@@ -1,0 +1,101 @@
+//! HTTP in the shape of API Gateway's payload 2.0, which function URLs share.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>, read 2026-11-22.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use crate::engine::{BadRequest, Fields};
+
+/// Largest body: 1 MiB.
+pub const BODY_MAX: usize = 1024 * 1024;
+
+/// A call over HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpCall {
+    /// In capitals.
+    pub method: String,
+    /// Without the query string.
+    pub path: String,
+    /// Without the question mark.
+    pub query: String,
+    /// By their names in lower case.
+    pub headers: HashMap<String, String>,
+    /// As it came, decoded.
+    pub body: Vec<u8>,
+}
+
+/// An answer over HTTP: always JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// The document.
+    pub body: Value,
+}
+
+impl HttpAnswer {
+    /// A fault: `{"error":"…"}`.
+    pub fn error(status: u16, message: impl Into<String>) -> Self {
+        Self { status, body: json!({ "error": message.into() }) }
+    }
+
+    /// As API Gateway takes it.
+    pub(super) fn into_event(self) -> Value {
+        json!({
+            "statusCode": self.status,
+            "headers": { "content-type": "application/json", "cache-control": "no-store" },
+            "body": self.body.to_string(),
+            "isBase64Encoded": false,
+        })
+    }
+}
+
+impl HttpCall {
+    /// Reads an event, if it is one of HTTP.
+    pub(super) fn from_event(event: &Value) -> Option<Self> {
+        let http = event.get("requestContext")?.get("http")?;
+        let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let headers = event.get("headers").and_then(Value::as_object);
+        let headers = headers.into_iter().flatten().filter_map(|(name, value)| {
+            Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))
+        });
+        let body = text(event, "body");
+        let encoded = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
+        let body = if encoded {
+            base64::engine::general_purpose::STANDARD.decode(&body).unwrap_or_default()
+        } else {
+            body.into_bytes()
+        };
+        Some(Self {
+            method: text(http, "method").to_ascii_uppercase(),
+            path: event.get("rawPath").and_then(Value::as_str).map_or_else(|| text(http, "path"), str::to_owned),
+            query: text(event, "rawQueryString"),
+            headers: headers.collect(),
+            body,
+        })
+    }
+
+    /// The fields of the body and of the query string, which may carry the same ones but not twice.
+    pub(super) fn fields(&self) -> Result<Fields, BadRequest> {
+        let mut fields = if self.body.is_empty() {
+            Map::new()
+        } else {
+            match serde_json::from_slice(&self.body) {
+                Ok(Value::Object(fields)) => fields,
+                Ok(_) | Err(_) => return Err(BadRequest("the body must be a JSON object".to_owned())),
+            }
+        };
+        // A base is needed to parse with; nothing of it is used.
+        let url = reqwest::Url::parse(&format!("http://localhost/?{}", self.query));
+        let url = url.map_err(|_| BadRequest("the query string cannot be read".to_owned()))?;
+        for (name, value) in url.query_pairs().filter(|(_, value)| !value.is_empty()) {
+            let twice = fields.insert(name.to_string(), Value::String(value.into_owned()));
+            if twice.is_some() {
+                return Err(BadRequest(format!("{name} is given twice")));
+            }
+        }
+        Ok(Fields::new(fields))
+    }
+}

@@ -1,0 +1,183 @@
+//! The migration runner: two lanes, one transaction per numbered file, one for all functions that changed.
+//!
+//! Safe to run twice and by two at once: each transaction begins by taking the migration's lock.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Transaction};
+use tracing::info;
+
+use super::config::Config;
+use super::context::install_tls;
+use crate::store::connect_once;
+
+/// Every file of `migrations/`, by its path there, in order.
+const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+
+/// What a schema must have for this program: the newest numbered file.
+pub(super) const NEWEST_MIGRATION: &str = newest();
+
+const fn newest() -> &'static str {
+    let mut index = 0;
+    let mut newest = "";
+    while index < FILES.len() {
+        let name = FILES[index].0.as_bytes();
+        if name[0].is_ascii_digit() {
+            newest = FILES[index].0;
+        }
+        index += 1;
+    }
+    newest
+}
+
+const GROUND: &str = "0000_ground.sql";
+const SESSION: &str = "session.sql";
+const OWNER: &str = "owner.sql";
+
+/// How often a file is tried again when somebody else holds a lock that it needs, and the wait between.
+const TRIES: u32 = 40;
+const WAIT: Duration = Duration::from_millis(500);
+
+/// Partitions are made this far ahead.
+const WEEKS_AHEAD: i32 = 8;
+
+/// What a migration did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Migrated {
+    /// Always true: what cannot be done is an error.
+    pub ok: bool,
+    /// Numbered files that were applied.
+    pub migrations: Vec<String>,
+    /// Functions that were put in place.
+    pub functions: usize,
+    /// Partitions that were made.
+    pub partitions: i32,
+    /// The newest numbered file, now applied.
+    pub schema: &'static str,
+}
+
+/// Brings the schema to this program's version.
+///
+/// # Errors
+/// An edited file, a database of another environment, or what the database says.
+pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
+    install_tls();
+    let mut client = connect_once(&config.database()?).await?;
+    let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION, ..Migrated::default() };
+
+    let_it_settle(&mut client, async |tx| Ok(tx.batch_execute(file(GROUND)).await?)).await.context(GROUND)?;
+    let environment = config.app_env();
+    let_it_settle(&mut client, async |tx| {
+        tx.batch_execute(file(OWNER)).await?;
+        let row = tx.query_one("select relay.stamp_environment($1)", &[&environment.as_str()]).await?;
+        let stamped: &str = row.get(0);
+        if stamped != environment.as_str() {
+            bail!("this program runs as {environment} (APP_ENV), the database belongs to {stamped}: nothing was touched");
+        }
+        Ok(())
+    })
+    .await?;
+
+    for (name, sql) in numbered() {
+        let applied = let_it_settle(&mut client, async |tx| apply_numbered(&tx, name, sql).await).await;
+        if applied.with_context(|| name.to_owned())? {
+            info!(migration = name, "applied {name}");
+            done.migrations.push(name.to_owned());
+        }
+    }
+    done.functions = let_it_settle(&mut client, async |tx| apply_functions(&tx).await).await.context("functions")?;
+    done.partitions = let_it_settle(&mut client, async |tx| {
+        tx.batch_execute(file(OWNER)).await?;
+        Ok(tx.query_one("select relay.keep_partitions($1)", &[&WEEKS_AHEAD]).await?.get(0))
+    })
+    .await
+    .context("partitions")?;
+    Ok(done)
+}
+
+/// The numbered lane, the ground excepted: it is laid every time.
+fn numbered() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.iter().copied().filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_digit()) && *name != GROUND)
+}
+
+fn file(name: &str) -> &'static str {
+    FILES.iter().find(|(file, _)| *file == name).map(|(_, sql)| *sql).expect("the file is in the repository")
+}
+
+/// One transaction under the migration's lock, tried again where a lock was not to be had.
+async fn let_it_settle<T>(
+    client: &mut Client,
+    work: impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut tries = 0;
+    loop {
+        let tx = client.transaction().await?;
+        let result = match tx.batch_execute(file(SESSION)).await {
+            Ok(()) => work(&tx).await,
+            Err(error) => Err(error.into()),
+        };
+        let error = match result {
+            Ok(value) => match tx.commit().await {
+                Ok(()) => return Ok(value),
+                Err(error) => error.into(),
+            },
+            Err(error) => {
+                tx.rollback().await?;
+                error
+            }
+        };
+        tries += 1;
+        if tries >= TRIES || !passes(&error) {
+            return Err(error);
+        }
+        sleep(WAIT).await;
+    }
+}
+
+/// Whether the same thing may work a moment later: a lock that somebody holds, or roles that another database's
+/// migration is making at this moment.
+fn passes(error: &anyhow::Error) -> bool {
+    let state = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+    state.is_some_and(|state| {
+        [&SqlState::LOCK_NOT_AVAILABLE, &SqlState::T_R_DEADLOCK_DETECTED, &SqlState::INTERNAL_ERROR].contains(&state)
+    })
+}
+
+async fn apply_numbered(tx: &Transaction<'_>, name: &str, sql: &str) -> anyhow::Result<bool> {
+    tx.batch_execute(file(OWNER)).await?;
+    let sha256 = sha256(sql);
+    match tx.query_one("select relay.begin_migration($1, $2)", &[&name, &sha256]).await?.get(0) {
+        "same" => return Ok(false),
+        "new" => {}
+        _ => bail!("was applied with other content: a numbered migration is never edited, add a new one"),
+    }
+    tx.batch_execute(sql).await?;
+    let oldest = sql.lines().take(10).find_map(|line| line.strip_prefix("-- oldest program: "));
+    tx.query_one("select relay.finish_migration($1, $2, $3)", &[&name, &sha256, &oldest]).await?;
+    Ok(true)
+}
+
+async fn apply_functions(tx: &Transaction<'_>) -> anyhow::Result<usize> {
+    tx.batch_execute(file(OWNER)).await?;
+    let mut applied = 0;
+    for (name, sql) in FILES.iter().filter(|(name, _)| name.starts_with("functions/")) {
+        let sha256 = sha256(sql);
+        let row = tx.query_one("select relay.begin_migration($1, $2)", &[name, &sha256]).await?;
+        if row.get::<_, &str>(0) == "same" {
+            continue;
+        }
+        tx.batch_execute(sql).await.with_context(|| (*name).to_owned())?;
+        tx.query_one("select relay.finish_migration($1, $2, null)", &[name, &sha256]).await?;
+        applied += 1;
+    }
+    Ok(applied)
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

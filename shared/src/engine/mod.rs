@@ -1,0 +1,8 @@
+//! What runs: each job is a task with a request, an answer, and a row of history. The engine names no provider.
+
+mod context;
+mod fields;
+pub mod tasks;
+
+pub use context::Context;
+pub use fields::{BadRequest, Fields};

@@ -1,0 +1,5 @@
+//! One file for each task.
+
+pub mod recover;
+pub mod seed;
+pub mod upload;
