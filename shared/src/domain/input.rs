@@ -303,7 +303,12 @@ impl<'a> Reader<'a> {
                 Value::String(text) if text.len() <= MAX_TEXT && !key.is_empty() && key.len() <= MAX_TEXT => {
                     variables.insert(key.clone(), text.clone());
                 }
-                _ => self.wrong(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => self.wrong(
                     &format!("{name}.{}", printable(key)),
                     format!("must be a text of at most {MAX_TEXT} bytes"),
                 ),
