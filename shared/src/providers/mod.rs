@@ -2,6 +2,7 @@
 
 mod account;
 mod capabilities;
+pub mod google_ads;
 pub mod http;
 mod registry;
 pub mod retry_after;
