@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../migrations").canonicalize()?;
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"))
+        .join("../migrations")
+        .canonicalize()?;
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
     collect(&folder, &mut files)?;
@@ -14,7 +16,8 @@ fn main() -> io::Result<()> {
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
         let name = file.strip_prefix(&folder).expect("it was found there").display().to_string();
-        writeln!(code, "({name:?}, include_str!({:?})),", file.display().to_string()).expect("a String takes all");
+        writeln!(code, "({name:?}, include_str!({:?})),", file.display().to_string())
+            .expect("a String takes all");
     }
     code.push(']');
     fs::write(Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("migrations.rs"), code)

@@ -131,7 +131,11 @@ impl Config {
 
     /// `NAME` and `NAME_PREVIOUS`, where they are set: two values are valid while a secret is being rotated.
     pub fn secrets(&self, name: &str) -> Vec<Secret> {
-        [name.to_owned(), format!("{name}_PREVIOUS")].iter().filter_map(|name| self.get(name)).map(Secret::new).collect()
+        [name.to_owned(), format!("{name}_PREVIOUS")]
+            .iter()
+            .filter_map(|name| self.get(name))
+            .map(Secret::new)
+            .collect()
     }
 
     /// How to reach the platforms, by default themselves.
@@ -141,7 +145,8 @@ impl Config {
             Some(text) => match text.parse::<u64>() {
                 Ok(millis) if (100..=MAX_HTTP_TIMEOUT_MS).contains(&millis) => Duration::from_millis(millis),
                 _ => {
-                    let reason = format!("must be a number of milliseconds from 100 to {MAX_HTTP_TIMEOUT_MS}");
+                    let reason =
+                        format!("must be a number of milliseconds from 100 to {MAX_HTTP_TIMEOUT_MS}");
                     return Err(ConfigError::new("PROVIDER_HTTP_TIMEOUT_MS", reason));
                 }
             },
@@ -151,7 +156,8 @@ impl Config {
             google_ads_api_version: self.get("GOOGLE_ADS_API_VERSION").unwrap_or_else(|| "v26".to_owned()),
             google_data_manager_base_url: self
                 .url("GOOGLE_DATA_MANAGER_BASE_URL", "https://datamanager.googleapis.com")?,
-            google_oauth_token_url: self.url("GOOGLE_OAUTH_TOKEN_URL", "https://oauth2.googleapis.com/token")?,
+            google_oauth_token_url: self
+                .url("GOOGLE_OAUTH_TOKEN_URL", "https://oauth2.googleapis.com/token")?,
             http_timeout,
         })
     }

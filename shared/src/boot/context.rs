@@ -7,8 +7,9 @@ use super::config::{AppEnv, Config, ConfigError, ProviderConfig};
 use super::migrate::NEWEST_MIGRATION;
 use crate::delivery::Access;
 use crate::engine::Context;
+use crate::providers::Registry;
 use crate::providers::google_ads::{GoogleAds, GoogleConfig};
-use crate::providers::{Registry, http_client};
+use crate::providers::http::{ClientError, build_client};
 use crate::store::{Deployment, Store, StoreError};
 use crate::vault::{KeyContext, KeyFuture, KeySource, LocalKey, Vault, VaultError, WrappedKey};
 
@@ -28,7 +29,9 @@ pub enum BootError {
     #[error("{0}")]
     Schema(String),
     /// The database belongs to another environment.
-    #[error("this program runs as {program} (APP_ENV), the database belongs to {database}: nothing was touched")]
+    #[error(
+        "this program runs as {program} (APP_ENV), the database belongs to {database}: nothing was touched"
+    )]
     Environment {
         /// What the program is.
         program: AppEnv,
@@ -37,7 +40,7 @@ pub enum BootError {
     },
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made")]
-    Http(#[source] reqwest::Error),
+    Http(#[from] ClientError),
 }
 
 /// Opens everything. Nothing is written.
@@ -64,7 +67,7 @@ pub async fn open_context(config: &Config) -> Result<Context, BootError> {
 /// [`BootError::Http`].
 pub fn registry(config: &ProviderConfig) -> Result<Registry, BootError> {
     install_tls();
-    let client = http_client(config.http_timeout).map_err(BootError::Http)?;
+    let client = build_client(config.http_timeout)?;
     let google = GoogleConfig {
         ads_base_url: config.google_ads_base_url.clone(),
         ads_api_version: config.google_ads_api_version.clone(),
@@ -86,17 +89,24 @@ fn check(deployment: &Deployment, app_env: AppEnv) -> Result<(), BootError> {
         Some(environment) => {
             return Err(BootError::Environment { program: app_env, database: environment.to_owned() });
         }
-        None => return Err(BootError::Schema("the database has no environment stamp: run `relay migrate`".to_owned())),
+        None => {
+            return Err(BootError::Schema(
+                "the database has no environment stamp: run `relay migrate`".to_owned(),
+            ));
+        }
     }
     if deployment.newest_migration.as_deref() < Some(NEWEST_MIGRATION) {
         let has = deployment.newest_migration.as_deref().unwrap_or("none");
-        let told = format!("the schema stands at {has}, this program needs {NEWEST_MIGRATION}: run `relay migrate`");
+        let told =
+            format!("the schema stands at {has}, this program needs {NEWEST_MIGRATION}: run `relay migrate`");
         return Err(BootError::Schema(told));
     }
     if let Some(oldest) = deployment.oldest_program.as_deref()
         && version(PROGRAM_VERSION) < version(oldest)
     {
-        let told = format!("the schema serves programs from {oldest} on, this is {PROGRAM_VERSION}: deploy a newer one");
+        let told = format!(
+            "the schema serves programs from {oldest} on, this is {PROGRAM_VERSION}: deploy a newer one"
+        );
         return Err(BootError::Schema(told));
     }
     Ok(())

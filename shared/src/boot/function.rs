@@ -88,7 +88,10 @@ pub async fn serve<A: Serialize>(
     task: impl AsyncFn(&Boot, Call) -> anyhow::Result<A>,
 ) -> anyhow::Result<()> {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
-        bail!("{} is a Lambda function: start it with `cargo lambda watch`, or use the `relay` command line", function.name);
+        bail!(
+            "{} is a Lambda function: start it with `cargo lambda watch`, or use the `relay` command line",
+            function.name
+        );
     }
     start_telemetry(Output::Stdout, "info");
     let boot = Boot::new(Config::from_env());
@@ -102,7 +105,10 @@ pub async fn serve<A: Serialize>(
         let deadline = until(event.context.deadline);
         answer(function, &boot, &secrets, &task, event.payload, deadline, &shutdown).instrument(span).await
     });
-    lambda_runtime::run(handler).await.map_err(|error| anyhow::anyhow!(error)).context("the Lambda runtime API failed")
+    lambda_runtime::run(handler)
+        .await
+        .map_err(|error| anyhow::anyhow!(error))
+        .context("the Lambda runtime API failed")
 }
 
 /// A host that stops its containers by signal gets the run's end, and then the process's.
@@ -127,7 +133,8 @@ async fn answer<A: Serialize>(
     shutdown: &CancellationToken,
 ) -> Result<Value, Diagnostic> {
     let http = HttpCall::from_event(&event);
-    let forbidden = function.production == InProduction::Refused && boot.config.app_env() == AppEnv::Production;
+    let forbidden =
+        function.production == InProduction::Refused && boot.config.app_env() == AppEnv::Production;
     let Some(http) = http else {
         let called = if forbidden {
             Err(CallError::Failed(forbidden_in_production(function)))

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::engine::{BadRequest, Fields};
 
 /// Largest body: 1 MiB.
-pub const BODY_MAX: usize = 1024 * 1024;
+pub(super) const BODY_MAX: usize = 1024 * 1024;
 
 /// A call over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,11 +56,14 @@ impl HttpCall {
     /// Reads an event, if it is one of HTTP.
     pub(super) fn from_event(event: &Value) -> Option<Self> {
         let http = event.get("requestContext")?.get("http")?;
-        let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |value: &Value, name: &str| {
+            value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         let headers = event.get("headers").and_then(Value::as_object);
-        let headers = headers.into_iter().flatten().filter_map(|(name, value)| {
-            Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))
-        });
+        let headers = headers
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned())));
         let body = text(event, "body");
         let encoded = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
         let body = if encoded {
@@ -70,7 +73,10 @@ impl HttpCall {
         };
         Some(Self {
             method: text(http, "method").to_ascii_uppercase(),
-            path: event.get("rawPath").and_then(Value::as_str).map_or_else(|| text(http, "path"), str::to_owned),
+            path: event
+                .get("rawPath")
+                .and_then(Value::as_str)
+                .map_or_else(|| text(http, "path"), str::to_owned),
             query: text(event, "rawQueryString"),
             headers: headers.collect(),
             body,

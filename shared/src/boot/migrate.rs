@@ -90,7 +90,8 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
             done.migrations.push(name.to_owned());
         }
     }
-    done.functions = let_it_settle(&mut client, async |tx| apply_functions(&tx).await).await.context("functions")?;
+    done.functions =
+        let_it_settle(&mut client, async |tx| apply_functions(&tx).await).await.context("functions")?;
     done.partitions = let_it_settle(&mut client, async |tx| {
         tx.batch_execute(file(OWNER)).await?;
         Ok(tx.query_one("select relay.keep_partitions($1)", &[&WEEKS_AHEAD]).await?.get(0))
@@ -102,7 +103,10 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
 
 /// The numbered lane, the ground excepted: it is laid every time.
 fn numbered() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FILES.iter().copied().filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_digit()) && *name != GROUND)
+    FILES
+        .iter()
+        .copied()
+        .filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_digit()) && *name != GROUND)
 }
 
 fn file(name: &str) -> &'static str {
@@ -144,7 +148,8 @@ async fn let_it_settle<T>(
 fn passes(error: &anyhow::Error) -> bool {
     let state = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
     state.is_some_and(|state| {
-        [&SqlState::LOCK_NOT_AVAILABLE, &SqlState::T_R_DEADLOCK_DETECTED, &SqlState::INTERNAL_ERROR].contains(&state)
+        [&SqlState::LOCK_NOT_AVAILABLE, &SqlState::T_R_DEADLOCK_DETECTED, &SqlState::INTERNAL_ERROR]
+            .contains(&state)
     })
 }
 

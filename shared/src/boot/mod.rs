@@ -12,7 +12,7 @@ mod telemetry;
 pub use authentication::Secrets;
 pub use call::{Call, CallError};
 pub use config::{AppEnv, Config, ConfigError, ProviderConfig, new_vault_key};
-pub use context::{BootError, open_context, registry};
+pub use context::{BootError, PROGRAM_VERSION, open_context, registry};
 pub use function::{Boot, Door, Function, InProduction, serve};
 pub use http::{HttpAnswer, HttpCall};
 pub use migrate::{Migrated, migrate};

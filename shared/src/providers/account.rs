@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Conversion, ErrorCode, HoldScope, Secret, Verdict};
+use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Secret, Verdict};
 
 /// A boxed future, so that the traits here can be objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -75,8 +75,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// SHA-256 of the body, hexadecimal: the ledger's proof that a resend was identical.
     pub body_sha256: String,
-    /// What the adapter has to remember of each row to read the answer: its own business.
-    pub memo: Vec<Option<Timestamp>>,
+    /// What the adapter has to know of each row to read the answer, in the same order.
+    pub memo: Vec<Memo>,
 }
 
 impl fmt::Debug for Request {
@@ -86,6 +86,24 @@ impl fmt::Debug for Request {
             .field("transport", &self.transport)
             .field("body_sha256", &self.body_sha256)
             .finish_non_exhaustive()
+    }
+}
+
+/// What an answer's meaning depends on, besides the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memo {
+    /// What the conversion says: "already retracted" is success for a retraction and failure for a restatement.
+    pub kind: Kind,
+    /// When the sale happened: "too early" is answered by a wait from here or from the click.
+    pub occurred_at: Timestamp,
+    /// When the ad was clicked, where known.
+    pub clicked_at: Option<Timestamp>,
+}
+
+impl Memo {
+    /// Of one conversion.
+    pub fn of(conversion: &Conversion) -> Self {
+        Self { kind: conversion.kind, occurred_at: conversion.occurred_at, clicked_at: conversion.clicked_at }
     }
 }
 

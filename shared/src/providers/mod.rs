@@ -2,10 +2,13 @@
 
 mod account;
 mod capabilities;
+pub mod google_ads;
+pub mod http;
 mod registry;
+pub mod retry_after;
 
 pub use account::{
-    AccessToken, Account, Answer, BoxFuture, Packed, QuotaScope, Reply, Request, Row, RowAnswer,
+    AccessToken, Account, Answer, BoxFuture, Memo, Packed, QuotaScope, Reply, Request, Row, RowAnswer,
 };
 pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};

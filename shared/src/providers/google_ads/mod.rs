@@ -1,0 +1,94 @@
+//! Google Ads, over the Data Manager API or the Google Ads API. What both take and answer: `ARCHITECTURE.md` names the sources.
+
+mod account;
+mod admit;
+mod conversion_action;
+mod credentials;
+mod customer_id;
+mod daily_budget;
+mod hex;
+mod identifiers;
+mod oauth;
+mod order_key;
+mod request;
+mod response;
+mod send;
+pub mod taxonomy;
+mod transport;
+mod wire;
+
+pub use oauth::read_token;
+pub use response::read_answer;
+
+use crate::domain::{ConversionInput, Country, FieldError, ProviderKey, Secret};
+use crate::providers::{Account, Admitted, Capabilities, Provider, Receipts, Results};
+
+/// Where the two APIs and the token endpoint are. Addresses without a slash at the end.
+#[derive(Debug, Clone)]
+pub struct GoogleConfig {
+    /// The Google Ads API.
+    pub ads_base_url: String,
+    /// Its version, as it stands in addresses.
+    pub ads_api_version: String,
+    /// The Data Manager API.
+    pub data_manager_base_url: String,
+    /// The token endpoint: the whole address.
+    pub oauth_token_url: String,
+}
+
+impl Default for GoogleConfig {
+    /// Google's own, and the newest version (read 2026-11-22).
+    fn default() -> Self {
+        Self {
+            ads_base_url: "https://googleads.googleapis.com".to_owned(),
+            ads_api_version: "v26".to_owned(),
+            data_manager_base_url: "https://datamanager.googleapis.com".to_owned(),
+            oauth_token_url: "https://oauth2.googleapis.com/token".to_owned(),
+        }
+    }
+}
+
+/// The adapter.
+pub struct GoogleAds {
+    config: GoogleConfig,
+    client: reqwest::Client,
+    capabilities: Capabilities,
+}
+
+impl GoogleAds {
+    /// `client` is the process's one, from [`build_client`](crate::providers::http::build_client).
+    pub fn new(config: GoogleConfig, client: reqwest::Client) -> Self {
+        let capabilities = Capabilities {
+            max_batch: request::MAX_ROWS,
+            results: Results::ByTransport,
+            receipts: Receipts::ByTransport,
+            oldest_event: admit::CLICK_ID_AGE,
+            smallest_click_age: admit::SMALLEST_CLICK_AGE,
+            adjustments: true,
+            // Per cloud project on the Data Manager API's ingestion.
+            // <https://developers.google.com/data-manager/api/devguides/limits>, read 2026-11-22.
+            requests_per_minute: 300,
+            requests_per_day: 100_000,
+        };
+        Self { config, client, capabilities }
+    }
+}
+
+impl Provider for GoogleAds {
+    fn key(&self) -> ProviderKey {
+        ProviderKey::GoogleAds
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>> {
+        admit::admit(input, country)
+    }
+
+    fn open_account(&self, credentials: &Secret) -> Result<Box<dyn Account>, Vec<FieldError>> {
+        let credentials = credentials::Credentials::parse(credentials)?;
+        Ok(Box::new(account::GoogleAccount::new(self.config.clone(), self.client.clone(), credentials)))
+    }
+}

@@ -1,0 +1,125 @@
+//! `google.ads.datamanager.v1`: `events:ingest`. Fields as in the published message types (google-ads-datamanager
+//! 0.9.4 on PyPI, read 2026-11-22).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IngestEventsRequest {
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) encoding: Encoding,
+}
+
+/// How hashes are written.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Encoding {
+    Hex,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Destination {
+    pub(crate) reference: String,
+    pub(crate) operating_account: ProductAccount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) login_account: Option<ProductAccount>,
+    pub(crate) product_destination_id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProductAccount {
+    pub(crate) account_type: AccountType,
+    pub(crate) account_id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum AccountType {
+    GoogleAds,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Event {
+    pub(crate) destination_references: Vec<String>,
+    pub(crate) transaction_id: String,
+    /// RFC 3339.
+    pub(crate) event_timestamp: String,
+    pub(crate) event_source: EventSource,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conversion_value: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) currency: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ad_identifiers: Option<AdIdentifiers>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_data: Option<UserData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) consent: Option<Consent>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) custom_variables: Vec<CustomVariable>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum EventSource {
+    Web,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AdIdentifiers {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gclid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gbraid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wbraid: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserData {
+    pub(crate) user_identifiers: Vec<UserIdentifier>,
+}
+
+/// One of the two, named by its variant.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum UserIdentifier {
+    EmailAddress(String),
+    PhoneNumber(String),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Consent {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ad_user_data: Option<ConsentStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ad_personalization: Option<ConsentStatus>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ConsentStatus {
+    ConsentGranted,
+    ConsentDenied,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CustomVariable {
+    pub(crate) variable: String,
+    pub(crate) value: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IngestEventsResponse {
+    pub(crate) request_id: Option<String>,
+}
