@@ -40,7 +40,7 @@ begin
   -- Keys in order, so that two batches that share some cannot wait for each other. What wins its key goes in whole.
   with given as (
     select given.*
-    from pg_catalog.unnest(
+    from unnest(
       p_site_ids, p_provider_keys, p_external_ids, p_kinds, p_digests, p_due_at, p_expires_at, p_payloads
     ) with ordinality as given (site_id, provider_key, external_id, kind, digest, due_at, expires_at, payload, item)
   ), live as (
@@ -103,11 +103,11 @@ begin
       else 'conflict'
     end,
     coalesce(fresh.conversion_id, known.conversion_id)
-  from pg_catalog.unnest(p_site_ids, p_provider_keys, p_external_ids, p_digests, p_expires_at)
+  from unnest(p_site_ids, p_provider_keys, p_external_ids, p_digests, p_expires_at)
     with ordinality as given (site_id, provider_key, external_id, digest, expires_at, item)
   join relay.delivery_group
     on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
-  left join pg_catalog.unnest(v_new_items, v_new_ids) as fresh (item, conversion_id) on fresh.item = given.item
+  left join unnest(v_new_items, v_new_ids) as fresh (item, conversion_id) on fresh.item = given.item
   left join relay.conversion_key as known
     on known.external_id = given.external_id and known.group_id = delivery_group.group_id
   order by given.item;
