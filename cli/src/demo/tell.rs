@@ -166,7 +166,7 @@ fn outcomes(story: &mut Story, demo: &Demo) {
             thousands(number(count)),
             outcome,
             cut(code, 34),
-            story.ink(Ink::Dim, &cut(why, 36)),
+            story.ink(Ink::Dim, &cut(why, 30)),
         ));
         status = &count.status;
     }
