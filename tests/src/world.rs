@@ -199,10 +199,7 @@ pub struct Standing {
 
 /// The fields of an event.
 pub fn fields(event: Value) -> Fields {
-    match event {
-        Value::Object(fields) => Fields::new(fields),
-        _ => Fields::default(),
-    }
+    if let Value::Object(fields) = event { Fields::new(fields) } else { Fields::default() }
 }
 
 /// Credentials that differ from the usual ones in these fields.
