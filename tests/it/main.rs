@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod delivery;
+mod demo;
 mod functions;
 mod google_ads;
 mod harness;
