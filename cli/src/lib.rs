@@ -1,4 +1,9 @@
 //! What the `relay` command line is made of; the tests and the benchmarks use its local parts.
 
+pub mod commands;
+mod failure;
+mod intake;
+mod output;
 pub mod postgres;
 pub mod sandbox;
+mod signals;
