@@ -24,6 +24,7 @@ begin
     alter role relay_operator set statement_timeout = '60s';
   end if;
   if (select rolconfig from pg_catalog.pg_roles where rolname = 'relay_service') is null then
+    alter role relay_service set jit = off;
     alter role relay_service set statement_timeout = '60s';
     alter role relay_service set lock_timeout = '5s';
     alter role relay_service set idle_in_transaction_session_timeout = '10s';

@@ -66,7 +66,13 @@ left join lateral (
   limit 1
 ) as latest on true
 left join relay.receipt on latest.outcome = 'SUBMITTED' and receipt.attempt_id = latest.attempt_id
-left join relay.provider_upload_attempts as attempt on attempt.attempt_id = latest.attempt_id
+-- With a limit, so that it stays one look into one partition and never becomes a hash of the whole ledger.
+left join lateral (
+  select ledger.provider_request_id
+  from relay.provider_upload_attempts as ledger
+  where ledger.attempt_id = latest.attempt_id
+  limit 1
+) as attempt on true
 left join relay.held on held.conversion_id = conversion_key.conversion_id
 left join relay.hold as row_hold on row_hold.hold_id = held.hold_id
 left join relay.hold as group_hold on group_hold.hold_id = delivery_group.hold_id

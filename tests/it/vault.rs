@@ -289,8 +289,9 @@ fn debug_prints_nothing_of_a_secret() {
 
 #[test]
 fn a_secret_that_is_no_string_is_refused_without_echo() {
+    // Fractions keep every digit, and therefore come to a visitor as maps.
     for (found, document) in
-        [("a number", "4815"), ("a number", "-48.15"), ("a boolean", "true"), ("map", r#"{"a":"4815"}"#)]
+        [("a number", "4815"), ("map", "-48.15"), ("a boolean", "true"), ("map", r#"{"a":"4815"}"#)]
     {
         let refused = serde_json::from_str::<Secret>(document).unwrap_err().to_string();
 

@@ -4,3 +4,4 @@ pub mod binaries;
 pub mod database;
 pub mod lambda;
 pub mod proto;
+pub mod world;

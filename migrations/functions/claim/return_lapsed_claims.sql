@@ -44,7 +44,7 @@ begin
       coalesce(gone.sent_targets[part.place], gone.sent_targets[1], part.target) as target,
       conversion.expires_at
     from gone
-    cross join lateral pg_catalog.unnest(
+    cross join lateral unnest(
       gone.conversion_ids, gone.seqs, gone.retry_counts, gone.lost_claims, gone.maybe_delivered, gone.targets
     ) with ordinality as part (conversion_id, seq, retry_count, lost_claims, maybe_delivered, target, place)
     join relay.conversion on conversion.conversion_id = part.conversion_id

@@ -42,7 +42,7 @@ begin
       pg_catalog.array_agg(row.maybe_delivered order by row.place) as maybe_delivered,
       pg_catalog.array_agg(coalesce(v_claim.sent_targets[row.place], v_claim.sent_targets[1], row.target) order by row.place)
         as targets
-    from pg_catalog.unnest(
+    from unnest(
       p_parts, v_claim.conversion_ids, v_claim.seqs, v_claim.retry_counts, v_claim.request_failures, v_claim.lost_claims,
       v_claim.maybe_delivered, v_claim.targets
     ) with ordinality

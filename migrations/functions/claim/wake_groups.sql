@@ -8,6 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set enable_sort = off
 set enable_bitmapscan = off
+set jit = off
 as $$
 declare
   v_woken integer;

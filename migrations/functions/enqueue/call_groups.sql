@@ -12,7 +12,7 @@ begin
   -- Locked in the order of their ids, so that two callers cannot wait for each other.
   perform
   from relay.delivery_group
-  join pg_catalog.unnest(p_group_ids, p_due_at) as called (group_id, due_at) on called.group_id = delivery_group.group_id
+  join unnest(p_group_ids, p_due_at) as called (group_id, due_at) on called.group_id = delivery_group.group_id
   where delivery_group.hold_id is null
     and delivery_group.turn_at > greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until)
   order by delivery_group.group_id
@@ -23,7 +23,7 @@ begin
 
   update relay.delivery_group
   set turn_at = greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until)
-  from pg_catalog.unnest(p_group_ids, p_due_at) as called (group_id, due_at)
+  from unnest(p_group_ids, p_due_at) as called (group_id, due_at)
   where called.group_id = delivery_group.group_id
     and delivery_group.hold_id is null
     and delivery_group.turn_at > greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until);

@@ -37,16 +37,17 @@ begin
   end if;
   perform relay.ensure_groups(p_site_ids, p_provider_keys, v_now);
 
-  -- Keys in order, so that two batches that share some cannot wait for each other. What wins its key goes in whole.
-  with given as (
-    select given.*
-    from pg_catalog.unnest(
+  -- Ids in the order of arrival; keys in an order of their own, so that two batches that share some cannot wait for each
+  -- other. What wins its key goes in whole.
+  with given as materialized (
+    select given.*, v_floor | pg_catalog.nextval('relay.id_seq') as conversion_id
+    from unnest(
       p_site_ids, p_provider_keys, p_external_ids, p_kinds, p_digests, p_due_at, p_expires_at, p_payloads
     ) with ordinality as given (site_id, provider_key, external_id, kind, digest, due_at, expires_at, payload, item)
   ), live as (
     select distinct on (given.external_id collate "C", delivery_group.group_id)
-      given.external_id, delivery_group.group_id, given.item, given.kind, given.digest, given.expires_at, given.payload,
-      coalesce(given.due_at, v_now) as due_at
+      given.external_id, delivery_group.group_id, given.conversion_id, given.item, given.kind, given.digest,
+      given.expires_at, given.payload, coalesce(given.due_at, v_now) as due_at
     from given
     join relay.delivery_group
       on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
@@ -54,14 +55,14 @@ begin
     order by given.external_id collate "C", delivery_group.group_id, given.item
   ), won as (
     insert into relay.conversion_key as conversion_key (external_id, group_id, conversion_id, digest)
-    select live.external_id, live.group_id, v_floor | pg_catalog.nextval('relay.id_seq'), live.digest
+    select live.external_id, live.group_id, live.conversion_id, live.digest
     from live
     on conflict do nothing
-    returning conversion_key.external_id, conversion_key.group_id, conversion_key.conversion_id
+    returning conversion_key.conversion_id
   ), fresh as (
-    select live.*, won.conversion_id
+    select live.*
     from won
-    join live on live.external_id = won.external_id and live.group_id = won.group_id
+    join live on live.conversion_id = won.conversion_id
   ), kept as (
     insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload)
     select
@@ -103,11 +104,11 @@ begin
       else 'conflict'
     end,
     coalesce(fresh.conversion_id, known.conversion_id)
-  from pg_catalog.unnest(p_site_ids, p_provider_keys, p_external_ids, p_digests, p_expires_at)
+  from unnest(p_site_ids, p_provider_keys, p_external_ids, p_digests, p_expires_at)
     with ordinality as given (site_id, provider_key, external_id, digest, expires_at, item)
   join relay.delivery_group
     on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
-  left join pg_catalog.unnest(v_new_items, v_new_ids) as fresh (item, conversion_id) on fresh.item = given.item
+  left join unnest(v_new_items, v_new_ids) as fresh (item, conversion_id) on fresh.item = given.item
   left join relay.conversion_key as known
     on known.external_id = given.external_id and known.group_id = delivery_group.group_id
   order by given.item;

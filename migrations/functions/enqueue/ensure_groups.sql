@@ -15,7 +15,7 @@ begin
   -- Looking first: an upsert would burn an id for every conflict.
   select exists (
     select
-    from pg_catalog.unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
+    from unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
     where not exists (
       select
       from relay.delivery_group
@@ -28,14 +28,14 @@ begin
 
   insert into relay.site (site_id, created_at, updated_at)
   select distinct wanted.site_id, p_now, p_now
-  from pg_catalog.unnest(p_site_ids) as wanted (site_id)
+  from unnest(p_site_ids) as wanted (site_id)
   order by wanted.site_id
   on conflict do nothing;
 
   with made as (
     insert into relay.delivery_group (site_id, provider_key, created_at)
     select distinct wanted.site_id, wanted.provider_key, p_now
-    from pg_catalog.unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
+    from unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
     where not exists (
       select
       from relay.delivery_group
@@ -66,7 +66,7 @@ begin
     and delivery_group.hold_id is null
     and (delivery_group.site_id, delivery_group.provider_key) in (
       select wanted.site_id, wanted.provider_key
-      from pg_catalog.unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
+      from unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
     );
 end;
 $$;

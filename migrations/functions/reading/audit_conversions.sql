@@ -21,7 +21,7 @@ as $$
     union all
     select part.conversion_id, 'inflight', part.seq - 1
     from relay.inflight
-    cross join lateral pg_catalog.unnest(inflight.conversion_ids, inflight.seqs) as part (conversion_id, seq)
+    cross join lateral unnest(inflight.conversion_ids, inflight.seqs) as part (conversion_id, seq)
   ), places as (
     select
       place.conversion_id,

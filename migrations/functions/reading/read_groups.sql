@@ -32,15 +32,15 @@ as $$
     -- Counting stops at 10,001: a look at the status must not walk a million rows.
     select
       pg_catalog.count(*) as waiting,
-      pg_catalog.count(*) filter (where some.band = 0) as at_risk,
-      pg_catalog.min(some.next_attempt_at) as oldest_due_at
+      pg_catalog.count(*) filter (where first.band = 0) as at_risk,
+      pg_catalog.min(first.next_attempt_at) as oldest_due_at
     from (
       select ready.band, ready.next_attempt_at
       from relay.ready
       where ready.group_id = delivery_group.group_id
       order by ready.group_id, ready.band, ready.next_attempt_at
       limit 10001
-    ) as some
+    ) as first
   ) as backlog
   where p_site_id is null or delivery_group.site_id = p_site_id
   order by hold.code is null, provider_health_state.state = 'CLOSED', backlog.waiting desc, delivery_group.group_id

@@ -18,6 +18,20 @@ begin
     raise exception 'p_min_age_minutes must lie in 0 to 100000, p_claim_limit in 1 to 1000' using errcode = 'CR001';
   end if;
 
+  -- Before the claims, which would free the slots of their own uncounted.
+  with dead as materialized (
+    select upload_slot.quota_key, upload_slot.slot_no
+    from relay.upload_slot
+    where upload_slot.claim_token is not null and upload_slot.lease_until < v_now
+    limit 1000
+    for update skip locked
+  )
+  update relay.upload_slot
+  set claim_token = null, lease_until = '-infinity'
+  from dead
+  where upload_slot.quota_key = dead.quota_key and upload_slot.slot_no = dead.slot_no;
+  get diagnostics leases_freed = row_count;
+
   select returned.claims, returned.requeued, returned.exhausted
   from relay.return_lapsed_claims(p_claim_limit, p_min_age_minutes, p_site_id, v_now) as returned
   into claims, requeued, exhausted;
@@ -38,19 +52,6 @@ begin
   from open_request
   where provider_upload_attempts.attempt_id = open_request.attempt_id;
   get diagnostics attempts_settled = row_count;
-
-  with dead as materialized (
-    select upload_slot.quota_key, upload_slot.slot_no
-    from relay.upload_slot
-    where upload_slot.claim_token is not null and upload_slot.lease_until < v_now
-    limit 1000
-    for update skip locked
-  )
-  update relay.upload_slot
-  set claim_token = null, lease_until = '-infinity'
-  from dead
-  where upload_slot.quota_key = dead.quota_key and upload_slot.slot_no = dead.slot_no;
-  get diagnostics leases_freed = row_count;
 
   return next;
 end;

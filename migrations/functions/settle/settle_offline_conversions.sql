@@ -85,7 +85,7 @@ begin
     with opened as (
       insert into relay.hold (group_id, scope, scope_key, code, opened_at)
       select distinct on (parked.scope, parked.scope_key) v_claim.group_id, parked.scope, parked.scope_key, parked.code, v_now
-      from pg_catalog.unnest(p_hold_scopes, p_hold_keys, p_codes) as parked (scope, scope_key, code)
+      from unnest(p_hold_scopes, p_hold_keys, p_codes) as parked (scope, scope_key, code)
       where parked.scope is not null
       order by parked.scope, parked.scope_key
       on conflict (group_id, scope, scope_key) where lifted_at is null do nothing
@@ -98,7 +98,7 @@ begin
     where hold.group_id = v_claim.group_id
       and hold.lifted_at is null
       and (hold.scope, hold.scope_key) in (
-        select parked.scope, parked.scope_key from pg_catalog.unnest(p_hold_scopes, p_hold_keys) as parked (scope, scope_key)
+        select parked.scope, parked.scope_key from unnest(p_hold_scopes, p_hold_keys) as parked (scope, scope_key)
       )
     for share;
   end if;
@@ -119,7 +119,7 @@ begin
           then greatest(v_now + pg_catalog.make_interval(secs => coalesce(part.wait_seconds, 0)), part.not_before)
       end as next_attempt_at,
       conversion.expires_at
-    from pg_catalog.unnest(
+    from unnest(
       v_claim.conversion_ids, v_claim.seqs, v_claim.retry_counts, v_claim.request_failures, v_claim.lost_claims,
       v_claim.maybe_delivered, v_claim.targets,
       p_outcomes, p_classes, p_codes, p_wait_seconds, p_not_before, p_hold_scopes, p_hold_keys

@@ -84,8 +84,11 @@ const MAX_HTTP_TIMEOUT_MS: u64 = 120_000;
 
 /// All settings. Each concern is read when it is needed, so that a function needs only what it uses.
 pub struct Config {
-    read: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    read: Box<Read>,
 }
+
+/// A setting by its name.
+type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Config {
     /// The process's environment.

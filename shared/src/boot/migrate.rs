@@ -84,14 +84,14 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     .await?;
 
     for (name, sql) in numbered() {
-        let applied = let_it_settle(&mut client, async |tx| apply_numbered(&tx, name, sql).await).await;
+        let applied = let_it_settle(&mut client, async |tx| apply_numbered(tx, name, sql).await).await;
         if applied.with_context(|| name.to_owned())? {
             info!(migration = name, "applied {name}");
             done.migrations.push(name.to_owned());
         }
     }
     done.functions =
-        let_it_settle(&mut client, async |tx| apply_functions(&tx).await).await.context("functions")?;
+        let_it_settle(&mut client, async |tx| apply_functions(tx).await).await.context("functions")?;
     done.partitions = let_it_settle(&mut client, async |tx| {
         tx.batch_execute(file(OWNER)).await?;
         Ok(tx.query_one("select relay.keep_partitions($1)", &[&WEEKS_AHEAD]).await?.get(0))

@@ -129,8 +129,11 @@ impl Producer {
             None => site.map(|site| site.providers.clone()).unwrap_or_default(),
         };
         if providers.is_empty() {
-            let reason = "is missing, and the site has no credentials for any provider: name one, such as google_ads, \
-                          or store credentials first";
+            let known: Vec<_> = ProviderKey::ALL.iter().map(|key| key.as_str()).collect();
+            let reason = format!(
+                "is missing, and the site has no credentials for any provider: name one ({}), or store credentials first",
+                known.join(", ")
+            );
             return Err(vec![FieldError::new("provider_key", reason)]);
         }
         let mut new = Vec::with_capacity(providers.len());

@@ -3,6 +3,7 @@
 mod access;
 mod claimed;
 mod decide;
+mod decision;
 mod enqueue;
 pub mod limits;
 mod report;

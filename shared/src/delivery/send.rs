@@ -9,17 +9,14 @@ use tracing::{error, warn};
 
 use super::access::AccessError;
 use super::claimed::{DEPTH_MAX, Part, Plan, halves, plan};
-use super::decide::{Charge, charge, settle_row, settled, unanswered};
+use super::decision::{Decision, alike, code_of, decide_answer, decide_error, in_order_of_part};
 use super::limits::SETTLE_RESERVE;
 use super::report::RunReport;
 use super::run::Runner;
-use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, Outcome, Verdict};
+use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, Outcome};
 use crate::providers::TokenError;
-use crate::providers::{AccessToken, Account, Answer, QuotaScope, Reply, Request, RowAnswer, SendError};
-use crate::store::{
-    AttemptEnd, CircuitChange, CircuitResult, SealedCredentials, Settled, SettledRow, Settlement,
-};
-use crate::store::{SlotUse, StoreError, Throttle, ThrottleScope};
+use crate::providers::{AccessToken, Account, Reply, Request, SendError};
+use crate::store::{AttemptEnd, CircuitChange, SealedCredentials, Settled, Settlement, SlotUse, StoreError};
 
 /// After a fault of ours (vault, database) a group waits this long, so that a run does not spin on it.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(60);
@@ -33,14 +30,6 @@ pub(super) struct Upload {
     report: RunReport,
     /// Parts that are still to go; the one at hand is not among them.
     left: Vec<Part>,
-}
-
-/// What settles all rows of a part alike, or each by itself.
-struct Decision {
-    rows: Vec<SettledRow>,
-    circuit: CircuitResult,
-    group_hold: Option<(HoldScope, ErrorCode)>,
-    throttle: Option<Throttle>,
 }
 
 impl Upload {
@@ -92,9 +81,7 @@ impl Upload {
             match plan(&part, account.as_ref(), Timestamp::now()) {
                 Plan::Send(request) => self.send(part, account.as_ref(), &request, &mut token).await?,
                 Plan::Settle(rows) => {
-                    let decision =
-                        Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle: None };
-                    self.settle(&part, None, decision).await?;
+                    self.settle(&part, None, Decision::unsent(rows)).await?;
                 }
                 Plan::Cut(pieces) => self.cut(part, &pieces).await?,
             }
@@ -219,9 +206,7 @@ impl Upload {
                     format!("{code}: the token endpoint did not answer"),
                 );
                 let rows = alike(&part, Outcome::Delayed, Class::Transient, &code, wait);
-                let throttle = Some(Throttle { scope: ThrottleScope::Group, wait });
-                let decision = Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle };
-                self.settle_all(part, decision).await
+                self.settle_all(part, Decision::unsent(rows).and_wait(wait)).await
             }
         }
     }
@@ -244,32 +229,24 @@ impl Upload {
         code: ErrorCode,
     ) -> Result<(), StoreError> {
         let rows = alike(&part, Outcome::Held, Class::Config, &code, Duration::ZERO);
-        let decision =
-            Decision { rows, circuit: CircuitResult::None, group_hold: Some((scope, code)), throttle: None };
-        self.settle_all(part, decision).await
+        self.settle_all(part, Decision::unsent(rows).and_hold(scope, code)).await
     }
 
     /// Gives rows back for a fault of ours; the group waits a moment.
     async fn give_back(&mut self, part: Part, why: &str) -> Result<(), StoreError> {
         self.report.error(part.site, part.provider, why);
-        let rows = part.rows.iter().map(|_| settled(Outcome::Released)).collect();
-        let throttle = Some(Throttle { scope: ThrottleScope::Group, wait: OWN_FAULT_WAIT });
-        self.settle_all(part, Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle })
-            .await
+        let decision = Decision::released(&part).and_wait(OWN_FAULT_WAIT);
+        self.settle_all(part, decision).await
     }
 
     async fn release(&mut self, part: Part) -> Result<(), StoreError> {
-        let rows = part.rows.iter().map(|_| settled(Outcome::Released)).collect();
-        let decision = Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle: None };
-        self.settle(&part, None, decision).await
+        self.settle(&part, None, Decision::released(&part)).await
     }
 
     /// Settles a part that cannot go, and gives back the parts of its claim that did not start.
     async fn settle_all(&mut self, part: Part, decision: Decision) -> Result<(), StoreError> {
         while let Some(unstarted) = self.left.pop() {
-            let rows = unstarted.rows.iter().map(|_| settled(Outcome::Released)).collect();
-            let released = Decision { rows, circuit: CircuitResult::None, group_hold: None, throttle: None };
-            self.settle(&unstarted, None, released).await?;
+            self.settle(&unstarted, None, Decision::released(&unstarted)).await?;
         }
         self.settle(&part, None, decision).await
     }
@@ -345,105 +322,4 @@ fn attempt_end(attempt: AttemptId, reply: &Reply, class: Class, duration: Durati
         error_category: Some(class),
         duration,
     }
-}
-
-fn code_of(reply: &Reply) -> ErrorCode {
-    reply.code.clone().unwrap_or(ErrorCode::own("NO_CODE"))
-}
-
-/// Every row alike.
-fn alike(part: &Part, outcome: Outcome, class: Class, code: &ErrorCode, wait: Duration) -> Vec<SettledRow> {
-    let row = SettledRow { class: Some(class), code: Some(code.clone()), wait, ..settled(outcome) };
-    vec![row; part.rows.len()]
-}
-
-/// Answers stand in the order of the request's rows; from here on in the order of the part's. A row that an adapter
-/// left out was perhaps delivered.
-fn in_order_of_part(request: &Request, answer: Answer) -> Answer {
-    let unsaid = RowAnswer { verdict: Verdict::Unconfirmed, code: Some(ErrorCode::own("ROW_UNANSWERED")) };
-    let mut rows = vec![unsaid; request.rows.len()];
-    for (row, said) in request.rows.iter().zip(answer.rows) {
-        rows[*row] = said;
-    }
-    Answer { rows, ..answer }
-}
-
-/// Each row by what the platform said of it.
-fn decide_answer(part: &Part, answer: &Answer) -> Decision {
-    let mut group_hold = None;
-    let rows: Vec<SettledRow> = part
-        .rows
-        .iter()
-        .zip(&answer.rows)
-        .map(|(row, said)| {
-            if let Verdict::Misconfigured(
-                scope @ (HoldScope::Site | HoldScope::Client | HoldScope::Provider),
-            ) = said.verdict
-            {
-                let code = said.code.clone().unwrap_or(ErrorCode::own("NO_CODE"));
-                group_hold.get_or_insert((scope, code));
-            }
-            let action =
-                row.conversion.as_ref().and_then(|conversion| conversion.conversion_action.as_deref());
-            settle_row(row, said, action, rand::random())
-        })
-        .collect();
-    let taken = rows.iter().any(|row| {
-        matches!(
-            row.outcome,
-            Outcome::Delivered
-                | Outcome::Duplicate
-                | Outcome::Unmatched
-                | Outcome::Superseded
-                | Outcome::ConsentDenied
-                | Outcome::Submitted
-        )
-    });
-    let circuit = if taken { CircuitResult::Success } else { CircuitResult::Answered };
-    Decision { rows, circuit, group_hold, throttle: None }
-}
-
-/// All rows by what became of their request.
-fn decide_error(part: &Part, error: &SendError) -> (Class, Decision) {
-    let code = code_of(error.reply());
-    let whole = |class| {
-        let charge: Charge = charge(&part.rows, part.is_probe, part.failure_count);
-        let rows = part
-            .rows
-            .iter()
-            .map(|row| unanswered(row, charge, class, code.clone(), rand::random()))
-            .collect();
-        (class, Decision { rows, circuit: CircuitResult::Transient, group_hold: None, throttle: None })
-    };
-    let answered = |class, rows, group_hold, throttle| {
-        (class, Decision { rows, circuit: CircuitResult::Answered, group_hold, throttle })
-    };
-    match error {
-        SendError::Unavailable(_) => whole(Class::Transient),
-        SendError::Unconfirmed(_) => whole(Class::Ambiguous),
-        SendError::Throttled { wait, scope, .. } => {
-            let scope = match scope {
-                QuotaScope::Account => ThrottleScope::Group,
-                QuotaScope::QuotaKey => ThrottleScope::QuotaKey,
-            };
-            let rows = alike(part, Outcome::Delayed, Class::Transient, &code, *wait);
-            answered(Class::Transient, rows, None, Some(Throttle { scope, wait: *wait }))
-        }
-        SendError::Unauthorised(_) => hold_by(part, HoldScope::Site, &code),
-        SendError::Misconfigured { scope, .. } => hold_by(part, *scope, &code),
-        // Alone, a row that is refused is refused for good.
-        SendError::Refused(_) | SendError::TooLarge(_) => answered(
-            Class::Perm,
-            alike(part, Outcome::Rejected, Class::Perm, &code, Duration::ZERO),
-            None,
-            None,
-        ),
-    }
-}
-
-fn hold_by(part: &Part, scope: HoldScope, code: &ErrorCode) -> (Class, Decision) {
-    let said =
-        crate::providers::RowAnswer { verdict: Verdict::Misconfigured(scope), code: Some(code.clone()) };
-    let answer = Answer { reply: Reply::default(), rows: vec![said; part.rows.len()] };
-    (Class::Config, decide_answer(part, &answer))
 }

@@ -65,12 +65,7 @@ fn is_invisible(c: char) -> bool {
 
 /// E.164: `+`, country code, number, digits only.
 fn normalise_phone(raw: &str, country: Option<Country>) -> Result<String, &'static str> {
-    let region = match country {
-        Some(country) => {
-            Some(Region::from_code(country.as_str()).map_err(|_| "is national, of an unknown country")?)
-        }
-        None => None,
-    };
+    let region = country.and_then(|country| Region::from_code(country.as_str()).ok());
     let is_international = raw.trim_start().starts_with(['+', '\u{ff0b}']);
     if region.is_none() && !is_international {
         return Err(

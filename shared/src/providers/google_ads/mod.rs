@@ -23,7 +23,7 @@ pub use response::read_answer;
 use crate::domain::{ConversionInput, Country, FieldError, ProviderKey, Secret};
 use crate::providers::{Account, Admitted, Capabilities, Provider, Receipts, Results};
 
-/// Where the two APIs and the token endpoint are. Addresses without a slash at the end.
+/// Where the two APIs and the token endpoint are.
 #[derive(Debug, Clone)]
 pub struct GoogleConfig {
     /// The Google Ads API.
@@ -58,6 +58,12 @@ pub struct GoogleAds {
 impl GoogleAds {
     /// `client` is the process's one, from [`build_client`](crate::providers::http::build_client).
     pub fn new(config: GoogleConfig, client: reqwest::Client) -> Self {
+        let without_slash = |url: String| url.trim_end_matches('/').to_owned();
+        let config = GoogleConfig {
+            ads_base_url: without_slash(config.ads_base_url),
+            data_manager_base_url: without_slash(config.data_manager_base_url),
+            ..config
+        };
         let capabilities = Capabilities {
             max_batch: request::MAX_ROWS,
             results: Results::ByTransport,

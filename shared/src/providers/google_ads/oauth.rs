@@ -9,9 +9,11 @@ use serde_json::Value;
 use super::credentials::Credentials;
 use super::taxonomy::{self, Context};
 use crate::domain::{Class, ErrorCode, HoldScope, Secret};
-use crate::providers::http::{Fault, RawAnswer, exchange};
-use crate::providers::retry_after::parse_retry_after;
-use crate::providers::{AccessToken, TokenError};
+use crate::providers::{
+    AccessToken, TokenError,
+    http::{Fault, RawAnswer, exchange},
+    retry_after::parse_retry_after,
+};
 
 /// Taken off a token's life, so that none expires on its way.
 const SAFETY_MARGIN: Duration = Duration::from_secs(120);

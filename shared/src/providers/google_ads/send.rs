@@ -6,8 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use super::credentials::Credentials;
 use super::response::{read_answer, read_fault};
 use super::transport::Transport;
-use crate::providers::http::exchange;
-use crate::providers::{AccessToken, Answer, Request, SendError};
+use crate::providers::{AccessToken, Answer, Request, SendError, http::exchange};
 
 const LOGIN_CUSTOMER_ID: HeaderName = HeaderName::from_static("login-customer-id");
 const DEVELOPER_TOKEN: HeaderName = HeaderName::from_static("developer-token");

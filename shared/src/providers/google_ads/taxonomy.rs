@@ -9,8 +9,7 @@ use serde::Deserialize;
 
 use super::daily_budget::next_pacific_midnight;
 use crate::domain::{Class, HoldScope, Kind, Transient, Verdict, Wait};
-use crate::providers::Memo;
-use crate::providers::retry_after::LONGEST_WAIT;
+use crate::providers::{Memo, retry_after::LONGEST_WAIT};
 
 /// The least wait where the time that is waited for may have passed already, or clocks differ.
 const LEAST_DELAY: Duration = Duration::from_secs(3_600);
@@ -139,8 +138,10 @@ pub fn classify(family: &str, code: &str, context: &Context<'_>) -> Verdict {
 }
 
 impl Rule {
+    /// The rule of a whole family does not speak for what Google itself cannot name.
     fn fits(&self, code: &str) -> bool {
         match self.code.strip_suffix('*') {
+            Some("") => !matches!(code, "UNKNOWN" | "UNSPECIFIED"),
             Some(beginning) => code.starts_with(beginning),
             None => self.code == code || code.parse().is_ok_and(|number: i64| self.number == Some(number)),
         }

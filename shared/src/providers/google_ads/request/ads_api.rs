@@ -8,9 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::{Batch, Item};
 use crate::domain::{ClickIds, ConsentState, Conversion, Kind, User};
-use crate::providers::google_ads::credentials::Credentials;
-use crate::providers::google_ads::wire::ads_api as wire;
-use crate::providers::google_ads::wire::json_number;
+use crate::providers::google_ads::{credentials::Credentials, wire::ads_api as wire, wire::json_number};
 
 pub(super) fn click_conversions(
     batch: &Batch<'_>,
@@ -52,6 +50,7 @@ fn click_conversion(item: &Item<'_>, credentials: &Credentials) -> wire::ClickCo
     }
 }
 
+/// `Call::of` sends no conversion here; it would be a restatement of itself.
 fn adjustment(item: &Item<'_>) -> wire::ConversionAdjustment {
     let conversion = item.conversion;
     let adjusted_at = Some(date_time(conversion.occurred_at));

@@ -5,10 +5,9 @@ use rust_decimal::Decimal;
 
 use super::{Batch, Item};
 use crate::domain::{ClickIds, Consent, ConsentState, Conversion, Kind, User};
-use crate::providers::google_ads::conversion_action::ActionName;
-use crate::providers::google_ads::credentials::Credentials;
-use crate::providers::google_ads::wire::data_manager as wire;
-use crate::providers::google_ads::wire::json_number;
+use crate::providers::google_ads::{
+    conversion_action::ActionName, credentials::Credentials, wire::data_manager as wire, wire::json_number,
+};
 
 pub(super) fn ingest_events(
     batch: &Batch<'_>,

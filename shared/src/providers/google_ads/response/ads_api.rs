@@ -4,16 +4,14 @@ use jiff::Timestamp;
 
 use super::findings::{Finding, Place, findings, worst};
 use crate::domain::{ErrorCode, Verdict};
-use crate::providers::google_ads::wire::ads_api::UploadResponse;
-use crate::providers::http::RawAnswer;
-use crate::providers::{Answer, Request, RowAnswer, SendError};
+use crate::providers::{
+    Answer, Request, RowAnswer, SendError, google_ads::wire::ads_api::UploadResponse, http::RawAnswer,
+};
 
 /// A row is delivered only where it has a result of its own and no error; the two must agree. An error that belongs
 /// to no row may belong to any, so then nothing is known of any.
 pub(super) fn read_results(raw: &RawAnswer, request: &Request, now: Timestamp) -> Result<Answer, SendError> {
-    let Ok(response) = serde_json::from_slice::<UploadResponse>(&raw.body) else {
-        return Err(super::unconfirmed(raw, "UNREADABLE_ANSWER"));
-    };
+    let response: UploadResponse = super::read_object(raw)?;
     let has_result: Vec<bool> = response
         .results
         .iter()

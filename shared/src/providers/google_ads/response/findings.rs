@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::domain::{Class, ErrorCode};
-use crate::providers::google_ads::taxonomy::{self, Context, Rule};
-use crate::providers::google_ads::wire::status::{
-    Detail, FieldPathElement, FieldViolation, GoogleAdsError, Status,
+use crate::providers::{
+    Memo, RowAnswer,
+    google_ads::{
+        taxonomy::{self, Context, Rule},
+        wire::status::{Detail, FieldPathElement, FieldViolation, GoogleAdsError, Status},
+    },
 };
-use crate::providers::{Memo, RowAnswer};
 
 /// The fields that hold a request's rows, as paths name them.
 const ROW_FIELDS: [&str; 3] = ["conversions", "conversion_adjustments", "events"];

@@ -7,11 +7,14 @@ mod refusal;
 mod throttle;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use super::transport::Transport;
 use crate::domain::ErrorCode;
-use crate::providers::http::{Fault, RawAnswer};
-use crate::providers::{Answer, Reply, Request, SendError};
+use crate::providers::{
+    Answer, Reply, Request, SendError,
+    http::{Fault, RawAnswer},
+};
 
 /// Longest request id that is kept. Ours; Google's have 22 characters.
 const MAX_REQUEST_ID: usize = 128;
@@ -34,6 +37,13 @@ pub(crate) fn read_fault(fault: Fault) -> SendError {
         Fault::NotConnected | Fault::BadRequest => SendError::Unavailable(reply),
         Fault::TimedOut | Fault::Broken | Fault::TooLarge => SendError::Unconfirmed(reply),
     }
+}
+
+/// Reads the body of a 200: one JSON object. (Serde alone would take an array for a struct, field by field.)
+fn read_object<T: DeserializeOwned>(raw: &RawAnswer) -> Result<T, SendError> {
+    let is_object = raw.body.trim_ascii_start().starts_with(b"{");
+    let read = is_object.then(|| serde_json::from_slice(&raw.body).ok()).flatten();
+    read.ok_or_else(|| unconfirmed(raw, "UNREADABLE_ANSWER"))
 }
 
 fn unconfirmed(raw: &RawAnswer, code: &'static str) -> SendError {

@@ -7,10 +7,14 @@ use jiff::Timestamp;
 use super::findings::{Finding, Place, findings, severity, worst};
 use super::throttle::throttled;
 use crate::domain::{Class, ErrorCode, HoldScope, Verdict};
-use crate::providers::google_ads::taxonomy::Rule;
-use crate::providers::google_ads::wire::status::{Detail, ErrorBody};
-use crate::providers::http::RawAnswer;
-use crate::providers::{Answer, Reply, Request, RowAnswer, SendError, Target};
+use crate::providers::{
+    Answer, Reply, Request, RowAnswer, SendError, Target,
+    google_ads::{
+        taxonomy::Rule,
+        wire::status::{Detail, ErrorBody},
+    },
+    http::RawAnswer,
+};
 
 /// The table of transport signals in the contract, then the table of codes.
 pub(super) fn read_refusal(raw: &RawAnswer, request: &Request, now: Timestamp) -> Result<Answer, SendError> {
@@ -61,9 +65,7 @@ fn read_invalid(
             let rows = request.memo.iter().filter_map(|memo| delayed(*memo)).collect();
             return Ok(Answer { reply, rows });
         }
-        Some((Class::Transient, rule)) if rule.max_attempts.is_none() && is_internal(rule) => {
-            SendError::Unconfirmed(reply)
-        }
+        Some((Class::Transient, rule)) if is_internal(rule) => SendError::Unconfirmed(reply),
         Some((Class::Transient, rule)) if !rule.code.ends_with('*') => SendError::Unavailable(reply),
         Some((Class::Ambiguous, _)) => SendError::Unconfirmed(reply),
         // The row has to be found by halves.

@@ -5,12 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::findings::Finding;
-use crate::providers::google_ads::daily_budget::next_pacific_midnight;
-use crate::providers::google_ads::taxonomy::WaitFrom;
-use crate::providers::google_ads::wire::status::{Detail, QuotaErrorDetails};
-use crate::providers::http::RawAnswer;
-use crate::providers::retry_after::{LONGEST_WAIT, parse_retry_after};
-use crate::providers::{QuotaScope, Reply, SendError};
+use crate::providers::{
+    QuotaScope, Reply, SendError,
+    google_ads::{
+        daily_budget::next_pacific_midnight,
+        taxonomy::WaitFrom,
+        wire::status::{Detail, QuotaErrorDetails},
+    },
+    http::RawAnswer,
+    retry_after::{LONGEST_WAIT, parse_retry_after},
+};
 
 /// The least wait. Ours: budgets are per minute, and a wait of milliseconds would be answered with 429 again.
 const LEAST_WAIT: Duration = Duration::from_secs(30);

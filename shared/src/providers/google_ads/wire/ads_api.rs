@@ -1,19 +1,19 @@
-//! `google.ads.googleads.v26.services`: `uploadClickConversions` and `uploadConversionAdjustments`. The same fields
-//! since v21 (google-ads on PyPI, as told in the contract; read 2026-11-22).
+//! `google.ads.googleads.v26.services`: `uploadClickConversions` and `uploadConversionAdjustments`. Fields as in the
+//! published message types (google-ads 34.0.0 on PyPI, read 2026-11-22). What is sent has no `Debug`: it is personal.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::status::Status;
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UploadClickConversionsRequest {
     pub(crate) conversions: Vec<ClickConversion>,
     pub(crate) partial_failure: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClickConversion {
     pub(crate) conversion_action: String,
@@ -40,7 +40,7 @@ pub(crate) struct ClickConversion {
 }
 
 /// One of the two, named by its variant.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum UserIdentifier {
     HashedEmail(String),
@@ -48,20 +48,20 @@ pub(crate) enum UserIdentifier {
 }
 
 /// `adPersonalization` is refused here, so it is no field.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Consent {
     pub(crate) ad_user_data: ConsentStatus,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ConsentStatus {
     Granted,
     Denied,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CustomVariable {
     /// A resource name.
@@ -69,14 +69,14 @@ pub(crate) struct CustomVariable {
     pub(crate) value: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UploadConversionAdjustmentsRequest {
     pub(crate) conversion_adjustments: Vec<ConversionAdjustment>,
     pub(crate) partial_failure: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConversionAdjustment {
     pub(crate) conversion_action: String,
@@ -90,7 +90,7 @@ pub(crate) struct ConversionAdjustment {
     pub(crate) user_identifiers: Vec<UserIdentifier>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum AdjustmentType {
     Retraction,
@@ -98,7 +98,7 @@ pub(crate) enum AdjustmentType {
     Enhancement,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RestatementValue {
     pub(crate) adjusted_value: Number,

@@ -1,10 +1,10 @@
 //! `google.ads.datamanager.v1`: `events:ingest`. Fields as in the published message types (google-ads-datamanager
-//! 0.9.4 on PyPI, read 2026-11-22).
+//! 0.9.4 on PyPI, read 2026-11-22). What is sent has no `Debug`: it is personal.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IngestEventsRequest {
     pub(crate) destinations: Vec<Destination>,
@@ -13,13 +13,13 @@ pub(crate) struct IngestEventsRequest {
 }
 
 /// How hashes are written.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Encoding {
     Hex,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Destination {
     pub(crate) reference: String,
@@ -29,20 +29,20 @@ pub(crate) struct Destination {
     pub(crate) product_destination_id: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProductAccount {
     pub(crate) account_type: AccountType,
     pub(crate) account_id: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum AccountType {
     GoogleAds,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Event {
     pub(crate) destination_references: Vec<String>,
@@ -64,13 +64,13 @@ pub(crate) struct Event {
     pub(crate) custom_variables: Vec<CustomVariable>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum EventSource {
     Web,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AdIdentifiers {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,21 +81,21 @@ pub(crate) struct AdIdentifiers {
     pub(crate) wbraid: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserData {
     pub(crate) user_identifiers: Vec<UserIdentifier>,
 }
 
 /// One of the two, named by its variant.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum UserIdentifier {
     EmailAddress(String),
     PhoneNumber(String),
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Consent {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,14 +104,14 @@ pub(crate) struct Consent {
     pub(crate) ad_personalization: Option<ConsentStatus>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ConsentStatus {
     ConsentGranted,
     ConsentDenied,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CustomVariable {
     pub(crate) variable: String,

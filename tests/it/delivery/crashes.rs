@@ -1,0 +1,141 @@
+//! A runner that dies, at any step, loses nothing and doubles nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::binaries::binary;
+use tests::lambda::LambdaProcess;
+use tests::world::World;
+
+/// Starts the real runner, lets it work for a while, and kills it; then everything is brought to its end.
+async fn killed_after(world: &World, moment: Duration) -> anyhow::Result<()> {
+    let environment = world.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut runner = LambdaProcess::start(&binary("runner")?, &environment).await?;
+    let event = json!({ "mode": "worker", "provider_key": "google_ads" });
+    // What it answers, or that it died, is not the point here.
+    let _ = tokio::time::timeout(moment, runner.invoke(event, Duration::from_secs(60))).await;
+    runner.kill();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_killed_at_any_step_loses_and_doubles_nothing() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for name in ["a", "b", "c", "d"] {
+        let site = world.site(json!({ "quota_key": name })).await?;
+        world.enqueue_many(site, name, "slow.20", 300).await?;
+    }
+    for step in 0..12 {
+        // From before its first claim to after its last.
+        killed_after(&world, Duration::from_millis(30 + 25 * step)).await?;
+        world.assert_accounted_for().await?;
+        world.let_pass("20 minutes").await?;
+        world.recover(json!({ "min_age_minutes": 0 })).await?;
+    }
+
+    world.run_worker().await?;
+
+    assert_eq!(world.statuses().await?, "COMPLETED 1200");
+    assert_eq!(world.sandbox.summary().totals.conversions_counted, 1200, "each was counted once");
+    assert_eq!(
+        world.number("select count(*) from relay.provider_upload_attempts where closed_at is null").await?,
+        0
+    );
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn recover_settles_what_was_left_open_and_never_a_live_claim() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "slow.3000", 5).await?;
+    killed_after(&world, Duration::from_millis(800)).await?;
+    assert_eq!(
+        world.number("select count(*) from relay.provider_upload_attempts where closed_at is null").await?,
+        1
+    );
+
+    let while_it_lives = world.recover(json!({ "min_age_minutes": 0 })).await?;
+    world.let_pass("20 minutes").await?;
+    let too_young = world.recover(json!({ "min_age_minutes": 30 })).await?;
+    let answer = world.recover(json!({})).await?;
+
+    assert_eq!((while_it_lives.recovered, too_young.recovered), (0, 0));
+    assert_eq!((answer.recovered, answer.requeued, answer.attempts_settled), (5, 5, 1), "{answer:?}");
+    assert_eq!(
+        world.number("select count(*) from relay.provider_upload_attempts where state = 'AMBIGUOUS'").await?,
+        1
+    );
+    assert_eq!(world.number("select count(*) from relay.ready where maybe_delivered").await?, 5);
+    assert_eq!(world.statuses().await?, "RETRY 5");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_row_whose_claims_are_lost_twenty_times_ends() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "killer", "ok", 1).await?;
+    for run in 0..20_i64 {
+        let claimed = world
+            .sql
+            .query(
+                "select claim_token from relay.claim_offline_conversion_jobs_v2($1, 'google_ads', null, 10, 10, 10, 10)",
+                &[&run],
+            )
+            .await?;
+        assert_eq!(claimed.len(), 1, "claim {run}");
+        world.let_pass("1 minute").await?;
+    }
+
+    let answer = world.recover(json!({ "min_age_minutes": 0 })).await?;
+
+    assert_eq!(answer.exhausted, 1, "{answer:?}");
+    let standing = world.standing("killer-0").await?;
+    assert_eq!((standing.outcome.as_str(), standing.last_error.as_str()), ("exhausted", "CLAIM_LOST"));
+    assert_eq!(world.number("select failed_total from relay.provider_upload_metrics").await?, 1);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_gives_back_what_it_did_not_start() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    // Cut in halves again and again, each answer slow: at the deadline parts are left that never started.
+    world.enqueue_many(site, "bad", "http.400", 8).await?;
+    world.enqueue_many(site, "slow", "slow.400", 56).await?;
+    let request = shared::engine::tasks::upload::Request::parse(tests::world::fields(
+        json!({ "mode": "worker", "provider_key": "google_ads" }),
+    ))?;
+
+    let deadline = shared::delivery::Deadline::after(Duration::from_secs(5));
+    let answer =
+        shared::engine::tasks::upload::run(&world.context, &request, deadline, Default::default()).await?;
+
+    assert!(answer.released > 0, "{answer:?}");
+    assert_eq!(world.number("select sum(retry_count) from relay.ready").await?, 0);
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn dead_letters_go_again_with_their_key_and_their_history() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "dead", "error.UNPARSEABLE_GCLID*1", 2).await?;
+    world.run_worker().await?;
+    assert_eq!(world.statuses().await?, "FAILED 2");
+
+    let answer =
+        world.recover(json!({ "redrive": { "code": "conversionUploadError.UNPARSEABLE_GCLID" } })).await?;
+    world.run_worker().await?;
+
+    assert_eq!(answer.redriven, 2);
+    assert_eq!(world.statuses().await?, "COMPLETED 2");
+    let outcomes = "select string_agg(outcome, ' ' order by seq) from relay.conversion_outcome \
+                    where conversion_id = (select min(conversion_id) from relay.conversion)";
+    let outcomes: String = world.sql.query_one(outcomes, &[]).await?.get(0);
+    assert_eq!(outcomes, "REJECTED REQUEUED DELIVERED");
+    world.assert_accounted_for().await
+}

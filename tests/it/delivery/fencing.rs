@@ -1,0 +1,230 @@
+//! Who holds a claim, and who no longer does.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use shared::domain::{ClaimToken, Outcome, ProviderKey, RunId};
+use shared::store::{
+    AttemptEnd, CircuitResult, Claim, ClaimRequest, Settled, SettledRow, Settlement, SlotUse, Store,
+};
+use tests::world::World;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn claim(store: &Store, run: i64, groups: i32, rows: i32) -> anyhow::Result<Vec<Claim>> {
+    let ask = ClaimRequest {
+        run: RunId(run),
+        provider: ProviderKey::GoogleAds,
+        site: None,
+        groups,
+        rows,
+        batch: rows,
+        lease: LEASE,
+    };
+    Ok(store.claim_offline_conversion_jobs_v2(&ask).await?)
+}
+
+fn delivered(token: ClaimToken, attempt: Option<AttemptEnd>, rows: usize) -> Settlement {
+    let row = SettledRow {
+        outcome: Outcome::Delivered,
+        class: None,
+        code: None,
+        wait: Duration::ZERO,
+        not_before: None,
+        hold: None,
+    };
+    Settlement {
+        token,
+        attempt,
+        rows: vec![row; rows],
+        circuit: CircuitResult::Success,
+        group_hold: None,
+        throttle: None,
+        slot: SlotUse::Free,
+    }
+}
+
+async fn opened(store: &Store, claim: &Claim) -> anyhow::Result<AttemptEnd> {
+    let token = claim.token.expect("the claim has rows");
+    let attempt = store.open_provider_upload_attempt(token, "ads_api", "00", &[1], LEASE).await?;
+    Ok(AttemptEnd {
+        attempt: attempt.expect("the claim is live"),
+        http_status: Some(200),
+        provider_request_id: None,
+        error_code: None,
+        error_category: None,
+        duration: Duration::ZERO,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_runners_never_claim_the_same_conversion() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for name in ["a", "b", "c"] {
+        let site = world.site(json!({ "quota_key": name })).await?;
+        world.enqueue_many(site, name, "ok", 200).await?;
+    }
+
+    let mut claimers = tokio::task::JoinSet::new();
+    for run in 0..8 {
+        let store = world.context.store.clone();
+        claimers.spawn(async move {
+            let mut mine = Vec::new();
+            for _ in 0..20 {
+                mine.extend(claim(&store, run, 2, 17).await?.into_iter().flat_map(|claim| claim.rows));
+            }
+            anyhow::Ok(mine.into_iter().map(|row| row.conversion_id).collect::<Vec<_>>())
+        });
+    }
+    let mut claimed = Vec::new();
+    while let Some(mine) = claimers.join_next().await {
+        claimed.extend(mine??);
+    }
+
+    let distinct: BTreeSet<_> = claimed.iter().collect();
+    assert_eq!(claimed.len(), distinct.len());
+    // Three keys with ten slots each bound the claims that can be out at once.
+    assert!(claimed.len() > 100 && claimed.len() <= 30 * 17, "{}", claimed.len());
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_lost_claim_changes_no_conversion_and_is_recorded() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    let first = claim(store, 1, 1, 10).await?.remove(0);
+    let late = opened(store, &first).await?;
+    world.let_pass("31 seconds").await?;
+    let second = claim(store, 2, 1, 10).await?.remove(0);
+    let before = world.number("select count(*) from relay.conversion_outcome").await?;
+
+    let settled = store.settle_offline_conversions(&delivered(first.token.unwrap(), Some(late), 3)).await?;
+
+    assert_eq!(settled, Settled::Stale);
+    assert_eq!(second.rows.len(), 3, "the next claimer took them over");
+    assert_eq!(world.number("select count(*) from relay.conversion_outcome").await?, before);
+    assert_eq!(world.number("select completed_total from relay.provider_upload_metrics").await?, 0);
+    assert_eq!(
+        world.number("select count(*) from relay.provider_upload_attempts where state = 'STALE'").await?,
+        1
+    );
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_claim_is_settled_once() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    let claim = claim(store, 1, 1, 10).await?.remove(0);
+    let end = opened(store, &claim).await?;
+    let settlement = delivered(claim.token.unwrap(), Some(end), 2);
+
+    let first = store.settle_offline_conversions(&settlement).await?;
+    let again = store.settle_offline_conversions(&settlement).await?;
+
+    assert!(matches!(first, Settled::Accepted { .. }));
+    assert_eq!(again, Settled::Stale);
+    assert_eq!(world.number("select completed_total from relay.provider_upload_metrics").await?, 2);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn nothing_may_be_sent_for_a_claim_that_lapsed() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    let claim = claim(store, 1, 1, 10).await?.remove(0);
+    world.let_pass("31 seconds").await?;
+
+    let attempt =
+        store.open_provider_upload_attempt(claim.token.unwrap(), "ads_api", "00", &[1], LEASE).await?;
+
+    assert_eq!(attempt, None);
+    assert_eq!(world.number("select count(*) from relay.provider_upload_attempts").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_settlement_that_does_not_fit_its_claim_is_refused_whole() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    let claim = claim(store, 1, 1, 10).await?.remove(0);
+
+    let refused = store.settle_offline_conversions(&delivered(claim.token.unwrap(), None, 2)).await;
+
+    assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{refused:?}");
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 1, "the claim stands");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn the_parts_of_a_claim_have_fences_of_their_own() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    let claim = claim(store, 1, 1, 10).await?.remove(0);
+    let whole = claim.token.unwrap();
+
+    let parts = store.split_claim(whole, &[0, 1, 0], LEASE).await?;
+    let of_the_whole = store.settle_offline_conversions(&delivered(whole, None, 3)).await?;
+    let of_the_first = store.settle_offline_conversions(&delivered(parts[0].1, None, 2)).await?;
+
+    assert_eq!(of_the_whole, Settled::Stale);
+    assert!(matches!(of_the_first, Settled::Accepted { .. }));
+    assert_eq!(world.statuses().await?, "COMPLETED 2, PROCESSING 1");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_more_uploads_are_in_flight_than_the_quota_key_has_slots() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for number in 0..15 {
+        let site = world.site(json!({ "quota_key": "one-project" })).await?;
+        world.enqueue_many(site, &format!("s{number}"), "ok", 5).await?;
+    }
+
+    let mut claimers = tokio::task::JoinSet::new();
+    for run in 0..16 {
+        let store = world.context.store.clone();
+        claimers.spawn(async move { claim(&store, run, 5, 100).await.map(|claims| claims.len()) });
+    }
+    let mut claims = 0;
+    while let Some(mine) = claimers.join_next().await {
+        claims += mine??;
+    }
+
+    assert_eq!(claims as i64, world.number("select count(*) from relay.inflight").await?);
+    assert!((1..=10).contains(&claims), "{claims}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    world.run_worker().await?;
+
+    for statement in [
+        "update relay.provider_upload_attempts set http_status = 500",
+        "update relay.provider_upload_attempts set closed_at = null, state = 'OPEN'",
+        "delete from relay.provider_upload_attempts",
+    ] {
+        let refused = world.sql.batch_execute(statement).await.expect_err(statement);
+        assert_eq!(
+            refused.code().map(|code| code.code().to_owned()).as_deref(),
+            Some("CR005"),
+            "{statement}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! The real binaries over the Lambda Runtime API: every kind of event, every way of being turned away.
+
+mod http;
+mod recover;
+mod runner;
+mod seed;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::binaries::binary;
+use tests::lambda::{Invocation, LambdaProcess};
+use tests::world::World;
+
+/// Starts a function with these settings; later ones win.
+async fn start(name: &str, settings: &[(&'static str, String)]) -> anyhow::Result<LambdaProcess> {
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    LambdaProcess::start(&binary(name)?, &settings).await
+}
+
+/// The world's settings, with some replaced; an empty one counts as missing.
+fn with(world: &World, replaced: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    let mut settings = world.environment();
+    for (name, value) in replaced {
+        settings.retain(|(known, _)| known != name);
+        settings.push((name, (*value).to_owned()));
+    }
+    settings
+}
+
+async fn invoke(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Invocation> {
+    function.invoke(event, Duration::from_secs(30)).await
+}
+
+/// What a function answered; anything else is a failure of the test.
+async fn answer(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Value> {
+    match invoke(function, event).await? {
+        Invocation::Answered(answer) => Ok(answer),
+        other => anyhow::bail!("{other:?}; {:?}", function.stdout()),
+    }
+}
+
+/// An HTTP event in the shape of payload 2.0, and what it is answered: status and body.
+async fn http(
+    function: &mut LambdaProcess,
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: Value,
+    body: Option<&str>,
+) -> anyhow::Result<(u64, Value)> {
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": { "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" } },
+        "isBase64Encoded": false,
+    });
+    if let Some(body) = body {
+        event["body"] = json!(body);
+    }
+    let answer = answer(function, event).await?;
+    let body = answer["body"].as_str().unwrap_or_default();
+    Ok((answer["statusCode"].as_u64().unwrap_or_default(), serde_json::from_str(body)?))
+}

@@ -1,0 +1,128 @@
+//! The migration runner: twice, at once, edited, and on somebody else's database.
+
+use shared::boot::{migrate, open_context};
+use tests::database::{Database, Template};
+use tests::world::{config, migrated_database};
+
+static EMPTY: Template = Template::new("empty");
+
+async fn empty_database() -> anyhow::Result<Database> {
+    EMPTY.fresh_database(|_| async { Ok(()) }).await
+}
+
+fn settings(database: &Database, environment: &str) -> shared::boot::Config {
+    config([
+        ("DATABASE_URL", database.url()),
+        ("APP_ENV", environment.to_owned()),
+        (
+            "VAULT_KEY",
+            if environment == "production" { String::new() } else { tests::world::VAULT_KEY.to_owned() },
+        ),
+    ])
+}
+
+#[tokio::test]
+async fn a_second_migration_changes_nothing() -> anyhow::Result<()> {
+    let database = empty_database().await?;
+
+    let first = migrate(&settings(&database, "staging")).await?;
+    let second = migrate(&settings(&database, "staging")).await?;
+
+    assert!(first.migrations.len() >= 3 && first.functions > 20 && first.partitions > 0, "{first:?}");
+    assert_eq!((second.migrations.len(), second.functions, second.partitions), (0, 0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn migrations_at_the_same_time_are_safe() -> anyhow::Result<()> {
+    let database = empty_database().await?;
+    let settings = settings(&database, "development");
+
+    let (a, b, c) = tokio::join!(migrate(&settings), migrate(&settings), migrate(&settings));
+
+    let applied = [a?, b?, c?].iter().map(|run| run.migrations.len()).sum::<usize>();
+    assert!(applied >= 3);
+    let booked = database
+        .connect()
+        .await?
+        .query_one("select count(*) from relay.schema_migration where name ~ '^[0-9]'", &[])
+        .await?;
+    assert_eq!(booked.get::<_, i64>(0), i64::try_from(applied)?, "each was applied once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edited_migration_is_refused() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+    let sql = database.connect().await?;
+    sql.batch_execute("update relay.schema_migration set sha256 = 'other' where name like '0001%'").await?;
+
+    let refused = migrate(&settings(&database, "development")).await.expect_err("it was edited");
+
+    let told = format!("{refused:#}");
+    assert!(told.contains("0001_conversions.sql") && told.contains("never edited"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changed_function_is_put_in_place_again() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+    let sql = database.connect().await?;
+    sql.batch_execute("update relay.schema_migration set sha256 = 'older' where name like '%/new_id.sql'")
+        .await?;
+
+    let done = migrate(&settings(&database, "development")).await?;
+
+    assert_eq!((done.migrations.len(), done.functions), (0, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_environments_database_is_refused() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+
+    let migrated = migrate(&settings(&database, "staging")).await.map(drop);
+    let opened = open_context(&settings(&database, "production")).await.map(drop);
+
+    let told = format!("{:#}", migrated.expect_err("it is the development's"));
+    assert!(told.contains("belongs to development") && told.contains("nothing was touched"), "{told}");
+    assert!(matches!(opened, Err(shared::boot::BootError::Environment { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_that_does_not_serve_is_named() -> anyhow::Result<()> {
+    let (bare, newer, older) =
+        (empty_database().await?, migrated_database().await?, migrated_database().await?);
+    let sql = newer.connect().await?;
+    sql.batch_execute("update relay.schema_migration set oldest_program = '99.0.0' where name like '0003%'")
+        .await?;
+    let sql = older.connect().await?;
+    sql.batch_execute("delete from relay.schema_migration where name like '0003%'").await?;
+    let told = async |database: &Database| match open_context(&settings(database, "development")).await {
+        Ok(_) => String::from("opened"),
+        Err(error) => format!("{:#}", anyhow::Error::from(error)),
+    };
+
+    assert!(told(&bare).await.contains("relay migrate"), "{}", told(&bare).await);
+    assert!(told(&newer).await.contains("deploy a newer one"), "{}", told(&newer).await);
+    assert!(told(&older).await.contains("relay migrate"), "{}", told(&older).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn partitions_lie_ahead_and_are_made_once() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+    let sql = database.connect().await?;
+
+    let row = sql
+        .query_one(
+            "select relay.keep_partitions(20) as made, relay.keep_partitions(20) as again, \
+             (select count(*) from pg_inherits where inhparent = 'relay.conversion'::regclass) as partitions",
+            &[],
+        )
+        .await?;
+
+    assert_eq!((row.get::<_, i32>("made"), row.get::<_, i32>("again")), (3 * 12, 0));
+    Ok(())
+}

@@ -1,0 +1,22 @@
+-- Time passes by '{interval}': whatever is waited for, and whatever is compared with now, lies so much earlier.
+update relay.delivery_group set
+  turn_at = turn_at - interval '{interval}',
+  throttled_until = throttled_until - interval '{interval}',
+  circuit_until = circuit_until - interval '{interval}';
+update relay.ready set
+  next_attempt_at = next_attempt_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
+update relay.conversion set
+  due_at = due_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
+update relay.conversion_outcome set next_attempt_at = next_attempt_at - interval '{interval}';
+update relay.held set expires_at = expires_at - interval '{interval}';
+update relay.inflight set
+  claimed_at = claimed_at - interval '{interval}', lease_until = lease_until - interval '{interval}';
+update relay.upload_slot set lease_until = lease_until - interval '{interval}';
+update relay.quota set throttled_until = throttled_until - interval '{interval}';
+update relay.provider_health_state set
+  next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
+update relay.receipt set next_poll_at = next_poll_at - interval '{interval}';
+update relay.upkeep set done_at = done_at - interval '{interval}';
+alter table relay.provider_upload_attempts disable trigger provider_upload_attempts_once;
+update relay.provider_upload_attempts set opened_at = opened_at - interval '{interval}' where closed_at is null;
+alter table relay.provider_upload_attempts enable trigger provider_upload_attempts_once;

@@ -1,0 +1,262 @@
+//! A whole small world for one test: its own migrated database, its own stand-in for the platforms, real settings.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::{Timestamp, ToSpan};
+use relay_cli::sandbox::{self, Sandbox};
+use serde_json::{Value, json};
+use shared::boot::{Config, migrate, open_context};
+use shared::delivery::{Deadline, ItemAnswer};
+use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId};
+use shared::engine::tasks::{recover, upload};
+use shared::engine::{Context, Fields};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::database::{Database, Template};
+
+/// 32 bytes in base64: a key for tests, and for nothing else.
+pub const VAULT_KEY: &str = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=";
+
+/// The secrets that open the doors in tests.
+pub const CRON_SECRET: &str = "cron-secret-for-tests";
+/// See [`CRON_SECRET`].
+pub const INTERNAL_SECRET: &str = "internal-secret-for-tests";
+
+static MIGRATED: Template = Template::new("migrated");
+
+/// A migrated database of its own.
+pub async fn migrated_database() -> anyhow::Result<Database> {
+    MIGRATED
+        .fresh_database(|url| async move {
+            let config = config([("DATABASE_URL", url), ("APP_ENV", "development".to_owned())]);
+            migrate(&config).await.map(drop)
+        })
+        .await
+}
+
+/// Settings from pairs alone: nothing comes from the process's environment.
+pub fn config(settings: impl IntoIterator<Item = (&'static str, String)>) -> Config {
+    let settings: HashMap<_, _> = settings.into_iter().collect();
+    Config::new(move |name| settings.get(name).cloned())
+}
+
+/// A test's world.
+pub struct World {
+    /// Its database.
+    pub database: Database,
+    /// The superuser's connection, to look behind the curtain and to turn the clock.
+    pub sql: Client,
+    /// The stand-in.
+    pub sandbox: Sandbox,
+    /// What tasks work with, as the service's login.
+    pub context: Context,
+}
+
+impl World {
+    /// A world with a short timeout, so that a stand-in that never answers is given up on soon.
+    pub async fn new() -> anyhow::Result<Self> {
+        Self::with(Duration::from_secs(2)).await
+    }
+
+    /// A world with this timeout for one request to a platform.
+    pub async fn with(http_timeout: Duration) -> anyhow::Result<Self> {
+        let database = migrated_database().await?;
+        let sandbox = sandbox::start(([127, 0, 0, 1], 0).into(), sandbox::Options::default()).await?;
+        let settings = settings(&database.url_as("relay_service"), &sandbox, http_timeout);
+        let context = open_context(&config(settings)).await?;
+        let sql = database.connect().await?;
+        Ok(Self { database, sql, sandbox, context })
+    }
+
+    /// The settings of this world, for a process.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        settings(&self.database.url_as("relay_service"), &self.sandbox, self.context.http_timeout)
+    }
+
+    /// A new site whose credentials differ from the usual ones in these fields.
+    pub async fn site(&self, fields: Value) -> anyhow::Result<SiteId> {
+        let site = SiteId(Uuid::new_v4());
+        self.put_credentials(site, fields).await?;
+        Ok(site)
+    }
+
+    /// Stores credentials that differ from the usual ones in these fields.
+    pub async fn put_credentials(&self, site: SiteId, fields: Value) -> anyhow::Result<()> {
+        let secret = Secret::new(credentials(fields).to_string());
+        self.context.access.put_credentials(site, ProviderKey::GoogleAds, &secret).await?;
+        Ok(())
+    }
+
+    /// Takes conversions in: each differs from the usual one in these fields.
+    pub async fn enqueue(&self, site: SiteId, conversions: &[Value]) -> anyhow::Result<Vec<ItemAnswer>> {
+        let inputs =
+            conversions.iter().map(|fields| ConversionInput::parse(&conversion(site, fields))).collect();
+        Ok(self.context.producer().enqueue(inputs, Timestamp::now()).await?)
+    }
+
+    /// Takes in `count` conversions whose click ids carry this directive of the stand-in; their external ids are
+    /// `{name}-0`, `{name}-1` and so on.
+    pub async fn enqueue_many(
+        &self,
+        site: SiteId,
+        name: &str,
+        directive: &str,
+        count: usize,
+    ) -> anyhow::Result<()> {
+        let rows: Vec<Value> = (0..count).map(|number| row(name, directive, number)).collect();
+        let answers = self.enqueue(site, &rows).await?;
+        for answer in answers {
+            anyhow::ensure!(matches!(answer, ItemAnswer::Taken { .. }), "not taken in: {answer:?}");
+        }
+        Ok(())
+    }
+
+    /// Runs the uploads until nothing is due.
+    pub async fn run_worker(&self) -> anyhow::Result<upload::Answer> {
+        self.run(json!({ "mode": "worker", "provider_key": "google_ads" })).await
+    }
+
+    /// Runs uploads as this event asks.
+    pub async fn run(&self, event: Value) -> anyhow::Result<upload::Answer> {
+        let request = upload::Request::parse(fields(event))?;
+        let deadline = Deadline::after(Duration::from_secs(60));
+        upload::run(&self.context, &request, deadline, CancellationToken::new()).await
+    }
+
+    /// Recovers as this event asks.
+    pub async fn recover(&self, event: Value) -> anyhow::Result<recover::Answer> {
+        let request = recover::Request::parse(fields(event))?;
+        recover::run(&self.context, &request, Deadline::after(Duration::from_secs(60))).await
+    }
+
+    /// Turns the clock forward, by moving every time that is waited for back.
+    pub async fn let_pass(&self, interval: &str) -> anyhow::Result<()> {
+        self.sql.batch_execute(&format!(include_str!("let_pass.sql"), interval = interval)).await?;
+        Ok(())
+    }
+
+    /// Where a conversion stands: status, outcome, code of the last error, retries.
+    pub async fn standing(&self, external_id: &str) -> anyhow::Result<Standing> {
+        let row = self
+            .sql
+            .query_one(
+                "select status, outcome, last_error, retry_count, next_retry_at \
+                 from relay.offline_conversion_queue where sale_id = $1",
+                &[&external_id],
+            )
+            .await
+            .with_context(|| external_id.to_owned())?;
+        Ok(Standing {
+            status: row.get(0),
+            outcome: row.get::<_, Option<String>>(1).unwrap_or_default(),
+            last_error: row.get::<_, Option<String>>(2).unwrap_or_default(),
+            retry_count: row.get(3),
+            next_retry_at: row.get(4),
+        })
+    }
+
+    /// One number of the database.
+    pub async fn number(&self, sql: &str) -> anyhow::Result<i64> {
+        Ok(self.sql.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// How many conversions have each status, as text: `COMPLETED 3, RETRY 1`.
+    pub async fn statuses(&self) -> anyhow::Result<String> {
+        let sql = "select coalesce(string_agg(status || ' ' || conversions, ', ' order by status), '') from (\
+                   select status, count(*) as conversions from relay.offline_conversion_queue group by status) as s";
+        Ok(self.sql.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// The proof of accounting; every test that moves conversions ends with it.
+    pub async fn assert_accounted_for(&self) -> anyhow::Result<()> {
+        let faults = self.context.store.audit_conversions().await?;
+        anyhow::ensure!(faults.is_empty(), "{faults:?}");
+        let deadlocks: Vec<_> =
+            self.database.log()?.into_iter().filter(|line| line.contains("deadlock detected")).collect();
+        anyhow::ensure!(deadlocks.is_empty(), "{deadlocks:?}");
+        Ok(())
+    }
+}
+
+/// Where a conversion stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its status.
+    pub status: String,
+    /// What became of it last.
+    pub outcome: String,
+    /// Why.
+    pub last_error: String,
+    /// Retries that it burnt.
+    pub retry_count: i32,
+    /// When it goes again.
+    pub next_retry_at: Option<Timestamp>,
+}
+
+/// The fields of an event.
+pub fn fields(event: Value) -> Fields {
+    if let Value::Object(fields) = event { Fields::new(fields) } else { Fields::default() }
+}
+
+/// Credentials that differ from the usual ones in these fields.
+pub fn credentials(fields: Value) -> Value {
+    let usual = json!({
+        "customer_id": "1234567890",
+        "client_id": "client-for-tests",
+        "client_secret": "client-secret-for-tests",
+        "refresh_token": "refresh-token-for-tests",
+        "conversion_action_resource_name": "customers/1234567890/conversionActions/987",
+        "transport": "ads_api",
+    });
+    merge(usual, fields)
+}
+
+/// A conversion of a site that differs from the usual one in these fields.
+pub fn conversion(site: SiteId, fields: &Value) -> Value {
+    let usual = json!({
+        "site_id": site.to_string(),
+        "provider_key": "google_ads",
+        "external_id": Uuid::new_v4().to_string(),
+        "kind": "conversion",
+        "occurred_at": (Timestamp::now() - 48.hours()).to_string(),
+        "value": "12.50",
+        "currency": "EUR",
+    });
+    merge(usual, fields.clone())
+}
+
+/// The `number`th of many conversions alike but for their ids and seconds.
+pub fn row(name: &str, directive: &str, number: usize) -> Value {
+    let second = i64::try_from(number).unwrap_or(0);
+    json!({
+        "external_id": format!("{name}-{number}"),
+        "click_ids": { "gclid": format!("sandbox-{directive}-{name}-{number}") },
+        "occurred_at": (Timestamp::now() - 48.hours() + second.seconds()).to_string(),
+    })
+}
+
+fn merge(mut usual: Value, fields: Value) -> Value {
+    if let (Value::Object(usual), Value::Object(fields)) = (&mut usual, fields) {
+        usual.extend(fields);
+    }
+    usual
+}
+
+fn settings(database_url: &str, sandbox: &Sandbox, http_timeout: Duration) -> Vec<(&'static str, String)> {
+    let base_url = sandbox.base_url();
+    vec![
+        ("DATABASE_URL", database_url.to_owned()),
+        ("APP_ENV", "development".to_owned()),
+        ("VAULT_KEY", VAULT_KEY.to_owned()),
+        ("CRON_SECRET", CRON_SECRET.to_owned()),
+        ("INTERNAL_SECRET", INTERNAL_SECRET.to_owned()),
+        ("GOOGLE_ADS_BASE_URL", base_url.clone()),
+        ("GOOGLE_DATA_MANAGER_BASE_URL", base_url.clone()),
+        ("GOOGLE_OAUTH_TOKEN_URL", format!("{base_url}/token")),
+        ("PROVIDER_HTTP_TIMEOUT_MS", http_timeout.as_millis().to_string()),
+    ]
+}
