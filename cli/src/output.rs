@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -63,22 +63,32 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// A table without lines or colours, numbers to the right in the columns named by `numbers`.
-pub(crate) fn table(
-    headers: &[&str],
-    numbers: &[usize],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
+/// How a column of a table is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// Broken where the line is full.
+    Text,
+    /// Never broken.
+    Whole,
+    /// Never broken, to the right.
+    Number,
+}
+
+/// A table without lines or colours.
+pub(crate) fn table(columns: &[(&str, Set)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if !io::stdout().is_terminal() {
         table.set_width(WIDTH);
     }
-    table.set_header(headers).add_rows(rows);
-    for (index, column) in table.column_iter_mut().enumerate() {
+    table.set_header(columns.iter().map(|(name, _)| *name)).add_rows(rows);
+    for (column, (_, set)) in table.column_iter_mut().zip(columns) {
         column.set_padding((0, 2));
-        if numbers.contains(&index) {
+        if *set == Set::Number {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+        if *set != Set::Text {
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
     let text = table.to_string();

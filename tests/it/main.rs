@@ -3,6 +3,7 @@
 // What a test did not expect is a failure, whichever variant it is.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod cli;
 mod delivery;
 mod functions;
 mod google_ads;

@@ -5,10 +5,12 @@ use serde_json::json;
 use shared::boot::{self, Config};
 
 use crate::failure::Exit;
-use crate::output::{Output, grouped, table};
+use crate::output::{Output, Set, grouped, table};
 
 /// Faults that an answer lists; the rest is counted.
 const LISTED: usize = 100;
+
+const COLUMNS: [(&str, Set); 3] = [("conversion", Set::Whole), ("fault", Set::Text), ("detail", Set::Text)];
 
 /// Prove that every conversion is in exactly one place with a history without gaps; walks everything
 #[derive(Args)]
@@ -31,7 +33,7 @@ pub(super) async fn run(_: Arguments, output: Output) -> anyhow::Result<Exit> {
                 fault.detail.clone().unwrap_or_default(),
             ]
         };
-        let rows = table(&["conversion", "fault", "detail"], &[], listed.iter().map(row));
+        let rows = table(&COLUMNS, listed.iter().map(row));
         format!("{} faults\n\n{rows}", grouped(faults.len() as u64))
     })?;
     Ok(if faults.is_empty() { Exit::Done } else { Exit::Red })

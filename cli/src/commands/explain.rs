@@ -3,15 +3,24 @@
 use clap::Args;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::boot::{self, Config};
 use shared::store::FoundConversion;
 
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, grouped, table, time};
+use crate::output::{Output, Set, grouped, table, time};
 
 /// Conversions that are listed where an id leads to several.
 const LISTED: usize = 50;
+
+const TIMELINE: [(&str, Set); 6] = [
+    ("at", Set::Whole),
+    ("event", Set::Whole),
+    ("code", Set::Text),
+    ("http", Set::Number),
+    ("next", Set::Whole),
+    ("request", Set::Text),
+];
 
 /// Where a conversion stands, what blocks it and until when, and all that happened to it
 #[derive(Args)]
@@ -74,36 +83,30 @@ struct Event {
     event: String,
     code: Option<String>,
     http_status: Option<i64>,
-    duration_ms: Option<i64>,
     provider_request_id: Option<String>,
     next_attempt_at: Option<Timestamp>,
-    run_id: Option<Value>,
 }
 
 fn text(conversion: &Conversion) -> String {
     let head = format!(
-        "conversion {} ({} {}) of site {} for {}",
-        conversion.conversion_id,
+        "{} {} for {}\nsite {}, conversion {}",
         conversion.kind,
         conversion.external_id,
+        conversion.provider_key,
         conversion.site_id,
-        conversion.provider_key
+        conversion.conversion_id,
     );
-    let headers = ["at", "event", "code", "http", "ms", "next", "request", "run"];
     let rows = conversion.timeline.iter().map(|event| {
-        let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
         vec![
             time(event.at),
             event.event.clone(),
             event.code.clone().unwrap_or_default(),
-            number(event.http_status),
-            number(event.duration_ms),
+            event.http_status.map_or_else(String::new, |status| status.to_string()),
             event.next_attempt_at.map_or_else(String::new, time),
             event.provider_request_id.clone().unwrap_or_default(),
-            event.run_id.as_ref().map_or_else(String::new, ToString::to_string),
         ]
     });
-    format!("{head}\n{}\n\n{}", sentence(conversion), table(&headers, &[3, 4], rows))
+    format!("{head}\n\n{}\n\n{}", sentence(conversion), table(&TIMELINE, rows))
 }
 
 /// Where it stands, what blocks it, and until when.
@@ -134,7 +137,7 @@ fn sentence(conversion: &Conversion) -> String {
         },
     };
     let end = time(conversion.expires_at);
-    format!("It is {}: {place}.{tries} The provider takes it until {end}.", conversion.status)
+    format!("It is {}: {place}.\nThe provider takes it until {end}.{tries}", conversion.status)
 }
 
 fn list(found: &[FoundConversion], more: bool) -> String {
@@ -142,6 +145,6 @@ fn list(found: &[FoundConversion], more: bool) -> String {
     let more = if more { "\nand more" } else { "" };
     format!(
         "several conversions have this id; explain one of them\n\n{}{more}",
-        table(&["conversion", "found by"], &[], rows)
+        table(&[("conversion", Set::Whole), ("found by", Set::Text)], rows)
     )
 }

@@ -10,7 +10,7 @@ use shared::engine::Fields;
 use shared::engine::tasks::upload::{self, Answer};
 
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, grouped, table};
+use crate::output::{Output, Set, grouped, table};
 use crate::signals::Stop;
 
 /// What is in flight when Ctrl-C comes has so long to come to its end.
@@ -85,8 +85,7 @@ fn text(answer: &Answer) -> String {
         ("held", answer.held),
         ("released", answer.released),
     ];
-    let headers: Vec<&str> = counts.iter().map(|(name, _)| *name).collect();
-    let columns: Vec<usize> = (0..counts.len()).collect();
+    let columns = counts.map(|(name, _)| (name, Set::Number));
     let row = counts.iter().map(|(_, count)| grouped(*count)).collect();
     let why = match answer.stopped {
         Stopped::Drained => "nothing is due any more",
@@ -95,14 +94,14 @@ fn text(answer: &Answer) -> String {
         Stopped::Shutdown => "it was stopped",
     };
     let groups = grouped(answer.groups as u64);
-    let mut text = format!("run {} ended: {why}; {groups} groups had conversions\n\n", answer.run_id);
-    text += &table(&headers, &columns, [row]);
+    let mut text = format!("run {} ended: {why}; groups that had conversions: {groups}\n\n", answer.run_id);
+    text += &table(&columns, [row]);
     if answer.errors_total > 0 {
         let rows = answer.errors.iter().map(|error| {
             vec![error.site_id.to_string(), error.provider_key.to_string(), error.error.clone()]
         });
         text += "\n\n";
-        text += &table(&["site", "provider", "error"], &[], rows);
+        text += &table(&[("site", Set::Whole), ("provider", Set::Whole), ("error", Set::Text)], rows);
         let more = answer.errors_total.saturating_sub(answer.errors.len() as u64);
         if more > 0 {
             text += &format!("\nand {} more errors", grouped(more));

@@ -8,10 +8,27 @@ use shared::domain::SiteId;
 use shared::store::{ConversionCount, GroupStanding};
 
 use crate::failure::Exit;
-use crate::output::{Output, grouped, table};
+use crate::output::{Output, Set, grouped, table};
 
 /// Counting stops here; what reaches it is shown as more than 10,000.
 const COUNT_MAX: i64 = 10_001;
+
+const GROUPS: [(&str, Set); 6] = [
+    ("site", Set::Whole),
+    ("provider", Set::Whole),
+    ("waiting", Set::Number),
+    ("held", Set::Number),
+    ("oldest", Set::Number),
+    ("stands", Set::Text),
+];
+
+const OUTCOMES: [(&str, Set); 5] = [
+    ("provider", Set::Whole),
+    ("status", Set::Whole),
+    ("outcome", Set::Whole),
+    ("code", Set::Text),
+    ("conversions", Set::Number),
+];
 
 /// How each group stands, the worst first
 #[derive(Args)]
@@ -32,6 +49,10 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     let mut groups = context.store.read_groups(arguments.site, arguments.limit + 1).await?;
     let all = groups.len() <= usize::try_from(arguments.limit)?;
     groups.truncate(usize::try_from(arguments.limit)?);
+    // A hold of the whole group writes nothing to its rows: they wait where they are, and are held all the same.
+    for group in groups.iter_mut().filter(|group| group.hold_code.is_some()) {
+        group.held += std::mem::take(&mut group.waiting);
+    }
     let outcomes = match arguments.outcomes {
         true => Some(context.store.count_conversions(arguments.site).await?),
         false => None,
@@ -71,17 +92,16 @@ fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
             group.site_id.to_string(),
             group.provider_key.clone(),
             counted(group.waiting),
-            grouped(group.held),
+            counted(group.held),
             group.oldest_due_at.map_or_else(String::new, |due| since(due, now)),
             standing(group, now),
         ]
     };
     let sum = |column: fn(&GroupStanding) -> i64| groups.iter().map(column).sum::<i64>();
-    let headers = ["site", "provider", "waiting", "held", "oldest", "stands"];
-    let mut text = table(&headers, &[2, 3, 4], groups.iter().map(row));
+    let mut text = table(&GROUPS, groups.iter().map(row));
     text += &format!(
-        "\n\n{} groups: {} waiting ({} expire within 48 hours), {} held, {} in flight\n\
-         so far {} requests: {} completed, {} submitted, {} failed, {} retries",
+        "\n\ngroups {}: waiting {} (expiring within 48 hours {}), held {}, in flight {}\n\
+         so far: requests {}, completed {}, submitted {}, failed {}, retries {}",
         grouped(groups.len() as u64),
         // A sum of counts that stopped counting is a least.
         if groups.iter().any(|group| group.waiting >= COUNT_MAX) {
@@ -144,5 +164,5 @@ fn outcomes_text(outcomes: &[ConversionCount]) -> String {
             grouped(count.conversions),
         ]
     };
-    table(&["provider", "status", "outcome", "code", "conversions"], &[4], outcomes.iter().map(row))
+    table(&OUTCOMES, outcomes.iter().map(row))
 }

@@ -148,7 +148,12 @@ impl Report {
             .map(|(count, name)| format!("{} {name}", grouped(*count)))
             .collect();
         let met = if met.is_empty() { "nothing in it".to_owned() } else { met.join(", ") };
-        format!("{} lines: {met}", grouped(self.lines))
+        let held = if self.held > 0 {
+            "\nheld conversions wait for a mend: `relay status` says for which"
+        } else {
+            ""
+        };
+        format!("{} lines: {met}{held}", grouped(self.lines))
     }
 }
 
