@@ -103,12 +103,19 @@ fn usage(error: &clap::Error) -> Exit {
         return Exit::Done;
     }
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let told = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let message = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
     // The arguments could not be read, so whether JSON is wanted is seen by the word alone.
-    if std::env::args_os().skip(1).any(|word| word == OsStr::new("--json")) {
-        Output::new(Form::Json).failure(&Failure::new(Exit::Usage, message).hint("relay --help"));
-    } else {
+    let json = std::env::args_os().skip(1).any(|word| word == OsStr::new("--json"));
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !json {
         error.print().ok();
+    } else {
+        let form = if json { Form::Json } else { Form::Person };
+        Output::new(form).failure(&Failure::new(Exit::Usage, message).hint("relay --help"));
     }
     Exit::Usage
 }

@@ -103,14 +103,9 @@ fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
         "\n\ngroups {}: waiting {} (expiring within 48 hours {}), held {}, in flight {}\n\
          so far: requests {}, completed {}, submitted {}, failed {}, retries {}",
         grouped(groups.len() as u64),
-        // A sum of counts that stopped counting is a least.
-        if groups.iter().any(|group| group.waiting >= COUNT_MAX) {
-            format!("more than {}", grouped(sum(|group| group.waiting.min(COUNT_MAX - 1))))
-        } else {
-            grouped(sum(|group| group.waiting))
-        },
+        summed(groups, |group| group.waiting),
         grouped(sum(|group| group.at_risk)),
-        grouped(sum(|group| group.held)),
+        summed(groups, |group| group.held),
         grouped(sum(|group| group.processing)),
         grouped(sum(|group| group.attempts_total)),
         grouped(sum(|group| group.completed_total)),
@@ -123,6 +118,12 @@ fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
 
 fn counted(count: i64) -> String {
     if count >= COUNT_MAX { format!(">{}", grouped(COUNT_MAX - 1)) } else { grouped(count) }
+}
+
+/// A sum of counts that stopped counting is a least.
+fn summed(groups: &[GroupStanding], column: fn(&GroupStanding) -> i64) -> String {
+    let sum = grouped(groups.iter().map(|group| column(group).min(COUNT_MAX - 1)).sum::<i64>());
+    if groups.iter().any(|group| column(group) >= COUNT_MAX) { format!("more than {sum}") } else { sum }
 }
 
 /// How long ago, in the largest whole unit; nothing where it lies ahead.

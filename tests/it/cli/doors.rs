@@ -117,6 +117,7 @@ async fn usage_is_told_as_one_document_and_exits_2() {
     let no_verb = relay.run(&["--json", "frobnicate"]).await;
     let no_provider = relay.run(&["run", "--mode", "worker", "--json"]).await;
     let no_mode = relay.run(&["run", "--json"]).await;
+    let no_file = relay.run(&["enqueue", "--json"]).await;
     let no_uuid = relay.run(&["status", "--site", "shop", "--json"]).await;
     let too_many = relay.run(&["run", "--mode", "cron", "--limit", "1001", "--json"]).await;
 
@@ -125,6 +126,7 @@ async fn usage_is_told_as_one_document_and_exits_2() {
     assert_eq!(said(&no_mode), (Some(2), "mode is missing: worker or cron".to_owned()));
     assert_eq!(said(&too_many), (Some(2), "limit must be a whole number from 1 to 1000".to_owned()));
     assert_eq!(said(&no_uuid).0, Some(2));
+    assert!(said(&no_file).1.contains("--file <FILE>"), "{no_file:?}");
     assert!(said(&no_uuid).1.contains("must be a UUID"), "{no_uuid:?}");
 }
 

@@ -63,7 +63,6 @@ async fn what_people_read_fits_a_hundred_columns() {
     {
         let ran = relay.run(arguments).await;
 
-        println!("$ relay {}\n{}{}", arguments.join(" "), ran.stdout, ran.stderr);
         assert!(ran.stdout.lines().all(|line| line.chars().count() <= 110), "{}", ran.stdout);
         assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'));
     }
