@@ -33,6 +33,8 @@ comment on table relay.delivery_group is
   'one with none, or held, at infinity. What is paused, held or open thereby costs the claim nothing.';
 create index delivery_group_turn on relay.delivery_group (provider_key, turn_at, group_id) where turn_at < 'infinity';
 
+create index delivery_group_held on relay.delivery_group (hold_id) where hold_id is not null;
+
 create table relay.conversion_key (
   external_id text collate "C" not null,
   group_id integer not null,

@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Cancelled,
     /// Stopped by Ctrl-C.
     Interrupted,
+    /// The demo's own end by a signal, as shells count it: 128 and the signal's number.
+    Signalled(u8),
 }
 
 impl Exit {
@@ -38,6 +40,7 @@ impl Exit {
             Exit::Red => 5,
             Exit::Cancelled => 6,
             Exit::Interrupted => 130,
+            Exit::Signalled(code) => code,
         }
     }
 }

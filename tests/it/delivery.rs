@@ -7,3 +7,4 @@ mod door;
 mod fencing;
 mod holds;
 mod retries;
+mod taxonomy;

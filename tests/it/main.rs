@@ -5,6 +5,7 @@
 
 mod cli;
 mod delivery;
+mod demo;
 mod functions;
 mod google_ads;
 mod harness;

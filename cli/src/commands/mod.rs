@@ -2,6 +2,7 @@
 
 mod audit;
 mod credentials;
+mod demo;
 mod enqueue;
 mod explain;
 mod migrate;
@@ -41,7 +42,7 @@ Exit codes: 0 done, 1 failed or done in part, 2 usage, 3 refused here, 4 credent
 
 #[derive(Subcommand)]
 enum Command {
-    // Integration point: `Demo(demo::Arguments)` comes with cli/src/demo.
+    Demo(demo::Arguments),
     Migrate(migrate::Arguments),
     Credentials(credentials::Arguments),
     Site(site::Arguments),
@@ -55,6 +56,13 @@ enum Command {
     VaultKey(vault_key::Arguments),
 }
 
+impl Command {
+    /// What is logged where `RUST_LOG` says nothing.
+    fn log_filter(&self) -> &'static str {
+        if matches!(self, Command::Demo(_)) { crate::demo::LOG_FILTER } else { "warn" }
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -62,7 +70,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error).into(),
     };
     let output = Output::new(if cli.json { Form::Json } else { Form::Person });
-    start_telemetry(LogOutput::Stderr, "warn");
+    start_telemetry(LogOutput::Stderr, cli.command.log_filter());
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let ended = runtime.block_on(run(cli.command, output));
@@ -82,6 +90,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(arguments) => demo::run(arguments, output).await,
         Command::Migrate(arguments) => migrate::run(arguments, output).await,
         Command::Credentials(arguments) => credentials::run(arguments, output).await,
         Command::Site(arguments) => site::run(arguments, output).await,

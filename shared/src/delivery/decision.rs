@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::claimed::Part;
 use super::decide::{charge, settle_row, settled, unanswered};
-use crate::domain::{Class, ErrorCode, HoldScope, Outcome, Verdict};
+use crate::domain::{Class, ErrorCode, HoldScope, Outcome, Transient, Verdict};
 use crate::providers::{Answer, QuotaScope, Reply, Request, RowAnswer, SendError};
 use crate::store::{CircuitResult, SettledRow, Throttle, ThrottleScope};
 
@@ -84,7 +84,7 @@ pub(super) fn decide_answer(part: &Part, answer: &Answer) -> Decision {
             }
             let action =
                 row.conversion.as_ref().and_then(|conversion| conversion.conversion_action.as_deref());
-            settle_row(row, said, action, rand::random())
+            settle_row(row, &alone(said, part.rows.len()), action, rand::random())
         })
         .collect();
     let taken = rows.iter().any(|row| {
@@ -100,6 +100,19 @@ pub(super) fn decide_answer(part: &Part, answer: &Answer) -> Decision {
     });
     let circuit = if taken { CircuitResult::Success } else { CircuitResult::Answered };
     Decision { rows, circuit, group_hold, throttle: None }
+}
+
+/// Whether every row is to be sent in a request built anew: then this one was built wrong, and halves are another.
+pub(super) fn nothing_looked_at(answer: &Answer) -> bool {
+    answer.rows.iter().all(|said| said.verdict == Verdict::Resend)
+}
+
+/// A row that went alone cannot be batched any better: a fault of the moment, and three of them are enough.
+fn alone(said: &RowAnswer, rows: usize) -> RowAnswer {
+    let built_wrong = said.verdict == Verdict::Resend && rows == 1;
+    let again = Verdict::Failed(Transient { wait: None, max_attempts: Some(3) });
+    let verdict = if built_wrong { again } else { said.verdict };
+    RowAnswer { verdict, code: said.code.clone() }
 }
 
 /// All rows by what became of their request.

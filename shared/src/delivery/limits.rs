@@ -32,6 +32,9 @@ pub const ERRORS_IN_ANSWER: usize = 20;
 /// Time kept back at the end of a run to write down what came of the last answers.
 pub const SETTLE_RESERVE: Duration = Duration::from_secs(3);
 
+/// Time that requests in flight get after a signal to stop, within the ten seconds that hosts wait.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(6);
+
 /// How far in the future an event may lie: clocks differ, and a wrong time zone is off by at most half a day.
 pub const FUTURE_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 

@@ -69,6 +69,13 @@ impl RunReport {
         }
     }
 
+    /// Names a group that is held, unless this run has told a fault of it already.
+    pub fn held_group(&mut self, site_id: SiteId, provider_key: ProviderKey, told: String) {
+        if !self.errors.iter().any(|error| (error.site_id, error.provider_key) == (site_id, provider_key)) {
+            self.error(site_id, provider_key, told);
+        }
+    }
+
     /// Adds what another part of the run did.
     pub fn add(&mut self, other: RunReport) {
         for (group, report) in other.groups {

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde::Serialize;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::access::Access;
 use super::claimed::Part;
-use super::limits::{self, CLAIM_ROWS_LIMIT, LIST_GROUPS_LIMIT, SETTLE_RESERVE, UPLOADS_IN_FLIGHT};
+use super::limits::{
+    self, CLAIM_ROWS_LIMIT, LIST_GROUPS_LIMIT, SETTLE_RESERVE, SHUTDOWN_GRACE, UPLOADS_IN_FLIGHT,
+};
 use super::report::{RunReport, Stopped};
 use super::send::Upload;
 use crate::domain::{ProviderKey, RunId, SiteId};
@@ -144,13 +147,20 @@ impl Runner {
                 }
             }
         };
+        runner.name_held_groups(policy, &mut report).await?;
         runner.log(policy, &report);
         Ok((report, stopped))
     }
 
-    /// Whether a part that has not started yet should be given back.
+    /// Whether a part that has not started yet should be given back: a request that is cut off is an answer lost.
     pub(super) fn must_stop(&self) -> bool {
-        self.shutdown.is_cancelled() || self.deadline.is_near()
+        self.shutdown.is_cancelled() || !self.deadline.allows_a_claim(self.http_timeout)
+    }
+
+    /// Ends when what is in flight has had its time after a shutdown.
+    pub(super) async fn out_of_grace(&self) {
+        self.shutdown.cancelled().await;
+        sleep(SHUTDOWN_GRACE).await;
     }
 
     pub(super) fn lease(&self) -> Duration {
@@ -233,6 +243,23 @@ impl Runner {
             claimed.push(Claimed { part, sealed, expired: claim.expired });
         }
         Ok(claimed)
+    }
+
+    /// Groups that wait for a mend are visited by no claim; the answer names them until somebody mends them.
+    async fn name_held_groups(&self, policy: &RunPolicy, report: &mut RunReport) -> anyhow::Result<()> {
+        for provider in &policy.providers {
+            let most = small(limits::ERRORS_IN_ANSWER);
+            let held = self
+                .store
+                .read_held_groups(*provider, policy.site, most)
+                .await
+                .context("could not read holds")?;
+            for group in held {
+                let told = format!("{}: its conversions are held until this is mended", group.code);
+                report.held_group(group.site, *provider, told);
+            }
+        }
+        Ok(())
     }
 
     fn log(&self, policy: &RunPolicy, report: &RunReport) {

@@ -9,7 +9,9 @@ use tracing::{error, warn};
 
 use super::access::AccessError;
 use super::claimed::{DEPTH_MAX, Part, Plan, halves, plan};
-use super::decision::{Decision, alike, code_of, decide_answer, decide_error, in_order_of_part};
+use super::decision::{
+    Decision, alike, code_of, decide_answer, decide_error, in_order_of_part, nothing_looked_at,
+};
 use super::limits::SETTLE_RESERVE;
 use super::report::RunReport;
 use super::run::Runner;
@@ -105,14 +107,26 @@ impl Upload {
             let started = Instant::now();
             let within =
                 self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE).min(self.runner.http_timeout);
-            let answer =
-                timeout(within, account.send(request, token, Timestamp::now())).await.unwrap_or_else(|_| {
-                    let code = Some(ErrorCode::own("TIMEOUT"));
-                    Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
-                });
+            // Whichever ends first; an answer that we do not wait for may have been a delivery.
+            let answer = tokio::select! {
+                answer = timeout(within, account.send(request, token, Timestamp::now())) => answer.ok(),
+                () = self.runner.out_of_grace() => None,
+            };
+            let answer = answer.unwrap_or_else(|| {
+                let code = Some(ErrorCode::own("TIMEOUT"));
+                Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
+            });
             self.report.requests += 1;
             let end = |reply: &Reply, class: Class| attempt_end(attempt, reply, class, started.elapsed());
             match answer {
+                Ok(answer) if part.rows.len() > 1 && part.depth < DEPTH_MAX && nothing_looked_at(&answer) => {
+                    self.runner
+                        .store
+                        .close_provider_upload_attempt(&end(&answer.reply, Class::Split))
+                        .await?;
+                    let pieces = halves(part.rows.len());
+                    return self.cut(part, &pieces).await;
+                }
                 Ok(answer) => {
                     let class = answer.rows.iter().map(|row| row.verdict.class()).max().unwrap_or(Class::Ok);
                     let end = AttemptEnd { error_category: Some(class), ..end(&answer.reply, class) };

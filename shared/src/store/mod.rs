@@ -24,7 +24,7 @@ pub use credentials::{SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
 pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
 pub use error::StoreError;
-pub use reading::{AuditFault, ConversionCount, FoundConversion, GroupStanding};
+pub use reading::{AuditFault, ConversionCount, FoundConversion, GroupStanding, HeldGroup};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError};
-use crate::domain::{ConversionId, SiteId};
+use crate::domain::{ConversionId, ProviderKey, SiteId};
 
 /// How one group stands. `waiting` and `at_risk` stop counting at 10,001.
 #[derive(Debug, Serialize)]
@@ -71,6 +71,15 @@ pub struct FoundConversion {
     pub found_by: String,
 }
 
+/// A group that waits for a mend.
+#[derive(Debug, Clone)]
+pub struct HeldGroup {
+    /// Whose.
+    pub site: SiteId,
+    /// Why.
+    pub code: String,
+}
+
 /// Something that the proof of accounting found wrong.
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditFault {
@@ -118,6 +127,29 @@ impl Store {
                 retry_total: row.get("retry_total"),
                 submitted_total: row.get("submitted_total"),
             })
+            .collect())
+    }
+
+    /// Groups of a provider that are held while conversions wait in them, at most `limit`, the longest held first.
+    pub async fn read_held_groups(
+        &self,
+        provider: ProviderKey,
+        site: Option<SiteId>,
+        limit: i32,
+    ) -> Result<Vec<HeldGroup>, StoreError> {
+        let rows = self
+            .query(
+                "select site_id, code from relay.read_held_groups($1, $2, $3)",
+                &[
+                    (&provider.as_str(), Type::TEXT),
+                    (&site.map(|site| site.0), Type::UUID),
+                    (&limit, Type::INT4),
+                ],
+            )
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| HeldGroup { site: SiteId(row.get("site_id")), code: row.get("code") })
             .collect())
     }
 

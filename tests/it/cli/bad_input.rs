@@ -168,7 +168,9 @@ async fn a_site_without_credentials_is_held_and_stops_nobody() {
     let status = relay.run(&["status", "--json"]).await.json();
 
     assert_eq!((&summary["held"], &summary["queued"], code), (&json!(1), &json!(1), Some(0)), "{summary}");
-    assert_eq!(ran.json()["completed"], 1, "{ran:?}");
+    let answer = ran.json();
+    assert_eq!((&answer["completed"], ran.code), (&json!(1), Some(1)), "{answer}");
+    assert_eq!(answer["errors"][0]["site_id"], stranger.to_string());
     let worst = &status["groups"][0];
     assert_eq!((&worst["site_id"], &worst["hold_code"]), (&json!(stranger), &json!("NO_CREDENTIALS")));
     assert_eq!((&worst["held"], &worst["waiting"]), (&json!(1), &json!(0)));

@@ -18,7 +18,9 @@ async fn a_site_without_credentials_is_held_and_stops_nobody_else() -> anyhow::R
     world.put_credentials(bare, json!({})).await?;
     let after = world.run_worker().await?;
 
-    assert_eq!(answer.completed, 2);
+    assert_eq!((answer.completed, answer.errors_total), (2, 1), "{answer:?}");
+    assert_eq!(answer.errors[0].site_id, bare, "the answer names it");
+    assert!(answer.errors[0].error.contains("NO_CREDENTIALS"));
     assert_eq!((standing.status.as_str(), standing.last_error.as_str()), ("HELD", "NO_CREDENTIALS"));
     assert_eq!(after.completed, 3, "credentials lift the hold");
     world.assert_accounted_for().await
