@@ -118,3 +118,23 @@ $$;
 
 comment on function relay.stamp_environment is
   'Stamps the environment into a database that has none; answers the one that it has. It never changes.';
+
+create or replace function relay.read_newest_migration()
+returns table (name text, oldest_program text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    (select pg_catalog.max(schema_migration.name) from relay.schema_migration where schema_migration.name ~ '^[0-9]'),
+    (
+      select schema_migration.oldest_program
+      from relay.schema_migration
+      where schema_migration.oldest_program is not null
+      order by schema_migration.name desc
+      limit 1
+    );
+$$;
+
+comment on function relay.read_newest_migration is
+  'The newest numbered file that was applied, and the oldest program that the schema still serves. One row.';

@@ -159,6 +159,7 @@ fn judge_boot(error: &BootError) -> Option<Judgement> {
         BootError::Schema(_) => Some((Exit::Failed, Some("relay migrate".to_owned()))),
         BootError::Config(error) => Some(judge_config(error)),
         BootError::Store(error) => Some(judge_store(error)),
+        BootError::Program { .. } => Some((Exit::Failed, None)),
         BootError::Http(_) => None,
     }
 }

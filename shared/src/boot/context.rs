@@ -25,9 +25,15 @@ pub enum BootError {
     /// The database does not answer, or not as ours.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The schema is older than this program, or newer than it can serve.
+    /// The schema is older than this program.
     #[error("{0}")]
     Schema(String),
+    /// The schema is newer than this program can serve.
+    #[error("the schema serves programs from {oldest} on, this is {}: deploy a newer one", PROGRAM_VERSION)]
+    Program {
+        /// The oldest program that it serves.
+        oldest: String,
+    },
     /// The database belongs to another environment.
     #[error(
         "this program runs as {program} (APP_ENV), the database belongs to {database}: nothing was touched"
@@ -101,15 +107,17 @@ fn check(deployment: &Deployment, app_env: AppEnv) -> Result<(), BootError> {
             format!("the schema stands at {has}, this program needs {NEWEST_MIGRATION}: run `relay migrate`");
         return Err(BootError::Schema(told));
     }
-    if let Some(oldest) = deployment.oldest_program.as_deref()
-        && version(PROGRAM_VERSION) < version(oldest)
-    {
-        let told = format!(
-            "the schema serves programs from {oldest} on, this is {PROGRAM_VERSION}: deploy a newer one"
-        );
-        return Err(BootError::Schema(told));
+    check_program(deployment.oldest_program.as_deref())
+}
+
+/// Whether the schema still serves this program.
+pub(super) fn check_program(oldest: Option<&str>) -> Result<(), BootError> {
+    match oldest {
+        Some(oldest) if version(PROGRAM_VERSION) < version(oldest) => {
+            Err(BootError::Program { oldest: oldest.to_owned() })
+        }
+        Some(_) | None => Ok(()),
     }
-    Ok(())
 }
 
 /// The numbers of a version, to be compared.

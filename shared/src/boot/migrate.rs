@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
 use super::config::Config;
-use super::context::{BootError, install_tls};
+use super::context::{BootError, check_program, install_tls};
 use crate::store::connect_once;
 
 /// Every file of `migrations/`, by its path there, in order.
@@ -57,18 +57,20 @@ pub struct Migrated {
     pub functions: usize,
     /// Partitions that were made.
     pub partitions: i32,
-    /// The newest numbered file, now applied.
-    pub schema: &'static str,
+    /// The newest numbered file that is applied.
+    pub schema: String,
 }
 
-/// Brings the schema to this program's version.
+/// Brings the schema to this program's version. A newer schema that still serves this program stays as it is: after a
+/// rollback the older functions must not come back over newer tables.
 ///
 /// # Errors
-/// An edited file, a database of another environment, or what the database says.
+/// An edited file, a database of another environment, a schema that this program is too old for, or what the database
+/// says.
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     install_tls();
     let mut client = connect_once(&config.database()?).await?;
-    let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION, ..Migrated::default() };
+    let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION.to_owned(), ..Migrated::default() };
 
     let_it_settle(&mut client, async |tx| Ok(tx.batch_execute(file(GROUND)).await?)).await.context(GROUND)?;
     let environment = config.app_env();
@@ -83,6 +85,13 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
         Ok(())
     })
     .await?;
+
+    let applied = let_it_settle(&mut client, async |tx| read_newest_migration(tx).await).await?;
+    if let Some(newer) = applied.filter(|applied| applied.as_str() > NEWEST_MIGRATION) {
+        info!(migration = newer, "the schema is newer than this program and stays as it is");
+        done.schema = newer;
+        return Ok(done);
+    }
 
     for (name, sql) in numbered() {
         let applied = let_it_settle(&mut client, async |tx| apply_numbered(tx, name, sql).await).await;
@@ -112,6 +121,14 @@ fn numbered() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 fn file(name: &str) -> &'static str {
     FILES.iter().find(|(file, _)| *file == name).map(|(_, sql)| *sql).expect("the file is in the repository")
+}
+
+/// The newest numbered file that was applied, where the schema serves this program.
+async fn read_newest_migration(tx: &Transaction<'_>) -> anyhow::Result<Option<String>> {
+    tx.batch_execute(file(OWNER)).await?;
+    let row = tx.query_one("select name, oldest_program from relay.read_newest_migration()", &[]).await?;
+    check_program(row.get("oldest_program"))?;
+    Ok(row.get("name"))
 }
 
 /// One transaction under the migration's lock, tried again where a lock was not to be had.

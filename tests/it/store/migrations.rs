@@ -138,6 +138,40 @@ async fn a_schema_that_does_not_serve_is_named() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a rollback runs: the version before, with its `migrate` on deploy.
+#[tokio::test]
+async fn an_older_program_leaves_a_newer_schema_as_it_is() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+    let sql = database.connect().await?;
+    sql.batch_execute(
+        "insert into relay.schema_migration (name, sha256) values ('9999_later.sql', 'later'); \
+         update relay.schema_migration set sha256 = 'later' where name like '%/new_id.sql'",
+    )
+    .await?;
+
+    let done = migrate(&settings(&database, "development")).await?;
+
+    assert_eq!((done.migrations.len(), done.functions, done.schema.as_str()), (0, 0, "9999_later.sql"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_program_that_the_schema_does_not_serve_migrates_nothing() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+    let sql = database.connect().await?;
+    sql.batch_execute(
+        "insert into relay.schema_migration (name, sha256, oldest_program) \
+         values ('9999_later.sql', 'later', '99.0.0')",
+    )
+    .await?;
+
+    let refused = migrate(&settings(&database, "development")).await.expect_err("it is too old");
+
+    let told = format!("{refused:#}");
+    assert!(told.contains("from 99.0.0 on") && told.contains("deploy a newer one"), "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn partitions_lie_ahead_and_are_made_once() -> anyhow::Result<()> {
     let database = migrated_database().await?;
