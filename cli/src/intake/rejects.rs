@@ -27,8 +27,13 @@ impl Rejects {
     /// Makes the file; what was in it before is gone. Only its owner can read it: rows hold personal data.
     ///
     /// # Errors
-    /// The file system's, and a path that leads to `input` itself.
+    /// The file system's, a path that leads to `input` itself, and `-`: standard output is the answer's.
     pub(crate) fn create(path: &Path, input: &str, header: Option<&Header>) -> anyhow::Result<Self> {
+        if path == Path::new("-") {
+            return Err(Failure::new(Exit::Usage, "--rejects must name a file")
+                .hint("--rejects refused")
+                .into());
+        }
         let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
         if let (Ok(old), Ok(input)) = (path.metadata(), Path::new(input).metadata())
             && same(&old, &input)

@@ -141,7 +141,7 @@ struct NoKey;
 impl NoKey {
     fn refuse(context: KeyContext<'_>) -> VaultError {
         VaultError::KeyRefused {
-            setting: "no setting",
+            setting: "VAULT_KEY (not set)",
             version: context.key_version,
             remedy: "set VAULT_KEY (32 bytes in base64) in staging and development; keys from KMS come with a later version",
         }

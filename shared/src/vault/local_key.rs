@@ -12,21 +12,22 @@ use crate::domain::Secret;
 
 const SETTING: &str = "VAULT_KEY";
 const REMEDY: &str = "set the VAULT_KEY and APP_ENV that it was made under; \
-    where that key is lost, make a new key version and put the credentials again";
+    where that key is lost, what it sealed is lost too";
 
-/// Why a text is not a `VAULT_KEY`. No message holds any part of the text.
+/// Why a text is not a `VAULT_KEY`, as the rest of a sentence that begins with that name. No message holds any part of
+/// the text.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidVaultKey {
     /// It has a character or an ending that standard base64 does not.
     #[error(
-        "VAULT_KEY is not padded base64 of the standard alphabet (A-Z a-z 0-9 + /), \
+        "is not padded base64 of the standard alphabet (A-Z a-z 0-9 + /), \
         it must be that of exactly {DATA_KEY_BYTES} bytes, such as `openssl rand -base64 32` prints"
     )]
     NotBase64,
 
     /// It is base64 of another number of bytes.
     #[error(
-        "VAULT_KEY is base64 of {bytes} bytes, \
+        "is base64 of {bytes} bytes, \
         it must be that of exactly {DATA_KEY_BYTES} bytes, such as `openssl rand -base64 32` prints"
     )]
     WrongLength {

@@ -39,6 +39,17 @@ async fn a_database_that_is_down_is_a_failure_and_never_zeros() {
     }
 }
 
+/// `pg_isready` would say of both that all is well.
+#[tokio::test]
+async fn a_server_that_refuses_the_login_or_has_no_such_database_is_hinted_as_such() {
+    let with = |url: String| Relay::with(vec![("DATABASE_URL", url), ("APP_ENV", "development".to_owned())]);
+
+    let url = server().url("no_such_database");
+    check(&with(url), &["migrate"], 1, "does not exist", "createdb").await;
+    let url = server().url("postgres").replacen("postgres@", "nobody@", 1);
+    check(&with(url), &["migrate"], 1, "\"nobody\" does not exist", "psql").await;
+}
+
 #[tokio::test]
 async fn a_database_that_goes_away_half_way_is_told_with_what_is_in() {
     let world = World::new().await.unwrap();

@@ -111,6 +111,18 @@ async fn the_file_that_is_read_is_never_the_file_of_rejects() {
     assert_eq!((ran.code, relay.read("conversions.ndjson").as_str()), (Some(2), "{}\n"));
 }
 
+#[tokio::test]
+async fn a_dash_is_no_file_of_rejects() {
+    let world = World::new().await.unwrap();
+    let relay = Relay::new(&world);
+    let file = relay.file("conversions.ndjson", "{}\n");
+
+    let ran = relay.run(&["enqueue", "--file", &file, "--rejects", "-"]).await;
+
+    assert!(ran.code == Some(2) && ran.stderr.contains("--rejects must name a file"), "{ran:?}");
+    assert!(!std::path::Path::new("-").exists());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_reads_the_file_of_rejects() {
