@@ -29,7 +29,11 @@ enum Action {
 }
 
 fn parse_country(text: &str) -> Result<Country, String> {
-    text.parse()
+    let country: Country = text.parse()?;
+    match country.has_phone_numbers() {
+        true => Ok(country),
+        false => Err(format!("{country} is no country of ISO 3166 (Great Britain is GB)")),
+    }
 }
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {

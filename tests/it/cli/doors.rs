@@ -51,6 +51,27 @@ async fn a_server_that_refuses_the_login_or_has_no_such_database_is_hinted_as_su
 }
 
 #[tokio::test]
+async fn a_country_that_is_none_is_refused_at_the_door() {
+    let relay = Relay::with(vec![]);
+    let site = "3f2b8c1e-5d47-4a0e-9c53-0d6f1f3f7a11";
+    for country in ["UK", "XX", "germany"] {
+        check(&relay, &["site", "put", "--site", site, "--country", country], 2, "country", "relay").await;
+    }
+}
+
+#[tokio::test]
+async fn a_setting_that_is_wrong_is_named_once() {
+    let database = migrated_database().await.unwrap();
+    let relay = Relay::with(vec![
+        ("DATABASE_URL", database.url()),
+        ("APP_ENV", "development".to_owned()),
+        ("VAULT_KEY", "abc".to_owned()),
+    ]);
+
+    check(&relay, &["status"], 2, ": VAULT_KEY is not padded base64", "vault-key").await;
+}
+
+#[tokio::test]
 async fn a_database_that_goes_away_half_way_is_told_with_what_is_in() {
     let world = World::new().await.unwrap();
     let site = world.site(json!({})).await.unwrap();
