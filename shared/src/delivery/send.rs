@@ -312,7 +312,7 @@ impl Upload {
     async fn settle_with_patience(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
         for wait in SETTLE_WAITS {
             match self.runner.store.settle_offline_conversions(settlement).await {
-                Err(StoreError::Unavailable(_)) => sleep(wait).await,
+                Err(StoreError::Unavailable(_) | StoreError::Busy(_)) => sleep(wait).await,
                 answer @ (Ok(_)
                 | Err(
                     StoreError::WrongSchema(_)
