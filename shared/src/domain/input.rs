@@ -299,14 +299,17 @@ impl<'a> Reader<'a> {
         };
         let mut variables = BTreeMap::new();
         for (key, value) in object {
-            let fits = !key.is_empty() && key.len() <= MAX_TEXT;
+            let fits = |text: &str| limited(text, MAX_TEXT).is_ok();
             match value.as_str() {
-                Some(text) if text.len() <= MAX_TEXT && fits => {
+                Some(text) if fits(text) && fits(key) && !key.is_empty() => {
                     variables.insert(key.clone(), text.to_owned());
                 }
                 Some(_) | None => {
                     let field = format!("{name}.{}", printable(key));
-                    self.wrong(&field, format!("must be a text of at most {MAX_TEXT} bytes"));
+                    self.wrong(
+                        &field,
+                        format!("must be a text of at most {MAX_TEXT} bytes without control characters"),
+                    );
                 }
             }
         }
