@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use super::access::Access;
 use super::claimed::Part;
@@ -116,6 +116,7 @@ impl Runner {
         let runner = Arc::new(self);
         let mut report = RunReport::default();
         let mut uploads = JoinSet::new();
+        let mut whose = HashMap::new();
         let mut left = policy.limit.unwrap_or(usize::MAX);
         let stopped = loop {
             let stopped = runner.reason_to_stop(left);
@@ -128,12 +129,14 @@ impl Runner {
                     Ok(claims) => claims,
                     Err(error) => {
                         drain(&mut uploads, &mut report).await;
+                        runner.log(policy, &report);
                         return Err(error);
                     }
                 };
                 for upload in claims {
                     claimed += upload.rows();
-                    uploads.spawn(upload.start(Arc::clone(&runner)));
+                    let group = upload.group;
+                    whose.insert(uploads.spawn(upload.start(Arc::clone(&runner))).id(), group);
                 }
                 left = left.saturating_sub(claimed);
             }
@@ -141,8 +144,20 @@ impl Runner {
                 (Some(stopped), true) => break stopped,
                 (None, true) if claimed == 0 => break Stopped::Drained,
                 _ => {
-                    if let Some(done) = uploads.join_next().await {
-                        report.add(done.context("an upload panicked")?);
+                    match uploads.join_next().await {
+                        Some(Ok(done)) => report.add(done),
+                        // A fault of ours that struck one group; its claim's lease ends by itself.
+                        Some(Err(failure)) => {
+                            error!(error = %failure, "an upload panicked");
+                            if let Some((site, provider)) = whose.get(&failure.id()) {
+                                report.error(
+                                    *site,
+                                    *provider,
+                                    "an upload broke off: a fault of this program",
+                                );
+                            }
+                        }
+                        None => {}
                     }
                 }
             }
@@ -240,7 +255,7 @@ impl Runner {
                 rows: claim.rows,
                 depth: 0,
             });
-            claimed.push(Claimed { part, sealed, expired: claim.expired });
+            claimed.push(Claimed { group: (claim.site, provider), part, sealed, expired: claim.expired });
         }
         Ok(claimed)
     }
@@ -277,6 +292,7 @@ impl Runner {
 
 /// A claim with what opens its account.
 struct Claimed {
+    group: (SiteId, ProviderKey),
     part: Option<Part>,
     sealed: Option<crate::store::SealedCredentials>,
     expired: u64,

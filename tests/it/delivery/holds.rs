@@ -1,8 +1,13 @@
 //! Stops that wait for a mend: they burn nothing, and go on by themselves.
 
+use std::time::Duration;
+
 use serde_json::json;
+use shared::boot::open_context;
+use shared::delivery::Deadline;
 use shared::domain::SiteId;
-use tests::world::World;
+use shared::engine::tasks::upload;
+use tests::world::{World, config, fields};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -140,6 +145,43 @@ async fn a_token_endpoint_that_is_down_charges_nobody() -> anyhow::Result<()> {
     assert_eq!((answer.retry, answer.failed), (3, 0), "{answer:?}");
     assert_eq!(world.number("select failure_count::bigint from relay.provider_health_state").await?, 0);
     assert_eq!(world.number("select sum(retry_count) from relay.ready").await?, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_fails_is_asked_once_by_all_who_wait_for_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for number in 0..5 {
+        let fields = json!({ "quota_key": format!("q{number}"), "refresh_token": "token_503" });
+        let site = world.site(fields).await?;
+        world.enqueue_many(site, &format!("s{number}"), "ok", 2).await?;
+    }
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.retry, 10, "{answer:?}");
+    assert_eq!(world.sandbox.summary().totals.requests, 1);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_never_answers_does_not_outlast_the_run() -> anyhow::Result<()> {
+    let world = World::with(Duration::from_secs(30)).await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let mut settings = world.environment();
+    settings.retain(|(name, _)| *name != "GOOGLE_OAUTH_TOKEN_URL");
+    settings.push(("GOOGLE_OAUTH_TOKEN_URL", format!("http://{}/token", silent.local_addr()?)));
+    let context = open_context(&config(settings)).await?;
+    let event = json!({ "mode": "worker", "provider_key": "google_ads" });
+    let request = upload::Request::parse(fields(event))?;
+
+    let run = upload::run(&context, &request, Deadline::after(Duration::from_secs(6)), Default::default());
+    let answer = tokio::time::timeout(Duration::from_secs(6), run).await??;
+
+    assert_eq!((answer.released, answer.processed), (2, 0), "{answer:?}");
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
     world.assert_accounted_for().await
 }
 
