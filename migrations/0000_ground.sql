@@ -82,6 +82,17 @@ $$;
 
 comment on function relay.begin_migration is 'Whether a file is new, or was applied with the same content, or with another.';
 
+create or replace function relay.newest_migration()
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select pg_catalog.max(schema_migration.name) from relay.schema_migration where schema_migration.name ~ '^[0-9]';
+$$;
+
+comment on function relay.newest_migration is 'The newest numbered file that was applied; null before the first.';
+
 create or replace function relay.finish_migration(
   p_name text,
   p_sha256 text,

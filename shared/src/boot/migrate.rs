@@ -82,6 +82,19 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
         Ok(())
     })
     .await?;
+    // A program that was rolled back works with the newer schema; its older functions would break it.
+    let newest = let_it_settle(&mut client, async |tx| {
+        tx.batch_execute(file(OWNER)).await?;
+        Ok(tx.query_one("select relay.newest_migration()", &[]).await?.get::<_, Option<String>>(0))
+    })
+    .await?;
+    if let Some(newest) = newest.filter(|newest| newest.as_str() > NEWEST_MIGRATION) {
+        info!(
+            migration = newest,
+            "the schema stands at {newest}, which is newer than this program: left as it is"
+        );
+        return Ok(done);
+    }
 
     for (name, sql) in numbered() {
         let applied = let_it_settle(&mut client, async |tx| apply_numbered(tx, name, sql).await).await;

@@ -78,6 +78,23 @@ async fn a_changed_function_is_put_in_place_again() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn an_older_program_leaves_a_newer_schema_as_it_is() -> anyhow::Result<()> {
+    let database = empty_database().await?;
+    migrate(&settings(&database, "staging")).await?;
+    let sql = database.connect().await?;
+    sql.batch_execute(
+        "insert into relay.schema_migration (name, sha256) values ('9999_later.sql', 'later');
+         update relay.schema_migration set sha256 = 'later' where name like 'functions/%'",
+    )
+    .await?;
+
+    let older = migrate(&settings(&database, "staging")).await?;
+
+    assert_eq!((older.migrations.len(), older.functions), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn another_environments_database_is_refused() -> anyhow::Result<()> {
     let database = migrated_database().await?;
 
