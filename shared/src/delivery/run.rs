@@ -107,14 +107,18 @@ impl Runner {
         Self { store, access, http_timeout, deadline, shutdown }
     }
 
-    /// Runs. What happened to groups is in the report; an error is what stopped the run itself.
+    /// Runs. What happened is added to the report, also where the run itself is stopped by an error.
     ///
     /// # Errors
     /// The database's, and a vault that does not open: then nothing was claimed.
-    pub async fn run(self, run: RunId, policy: &RunPolicy) -> anyhow::Result<(RunReport, Stopped)> {
+    pub async fn run(
+        self,
+        run: RunId,
+        policy: &RunPolicy,
+        report: &mut RunReport,
+    ) -> anyhow::Result<Stopped> {
         self.access.check_key().await.context("the newest data key does not open")?;
         let runner = Arc::new(self);
-        let mut report = RunReport::default();
         let mut uploads = JoinSet::new();
         let mut whose = HashMap::new();
         let mut left = policy.limit.unwrap_or(usize::MAX);
@@ -122,14 +126,13 @@ impl Runner {
             let stopped = runner.reason_to_stop(left);
             let mut claimed = 0;
             if stopped.is_none() && uploads.len() < UPLOADS_IN_FLIGHT {
-                let claims =
-                    runner.claim(run, policy, left, UPLOADS_IN_FLIGHT - uploads.len(), &mut report).await;
+                let claims = runner.claim(run, policy, left, UPLOADS_IN_FLIGHT - uploads.len(), report).await;
                 // Uploads that are on their way are seen through, whatever befell the claim.
                 let claims = match claims {
                     Ok(claims) => claims,
                     Err(error) => {
-                        drain(&mut uploads, &mut report).await;
-                        runner.log(policy, &report);
+                        drain(&mut uploads, report).await;
+                        runner.log(policy, report);
                         return Err(error);
                     }
                 };
@@ -162,9 +165,9 @@ impl Runner {
                 }
             }
         };
-        runner.name_held_groups(policy, &mut report).await?;
-        runner.log(policy, &report);
-        Ok((report, stopped))
+        runner.log(policy, report);
+        runner.name_held_groups(policy, report).await?;
+        Ok(stopped)
     }
 
     /// Whether a part that has not started yet should be given back: a request that is cut off is an answer lost.
