@@ -314,13 +314,12 @@ $$;
 
 comment on function relay.claim_offline_conversion_jobs_v2 is
   'Claims due conversions of up to p_group_limit groups, those that waited longest for their turn first; within a group '
-  'those that expire within 48 hours first, then in order of their due time. One row per group: the claim (null where '
-  'rows only expired), its circuit, and arrays with one entry per conversion. Takes a slot per claim, ends expired rows, '
-  'returns lapsed claims of others, wakes groups that were left out of the line, turns a due circuit HALF_OPEN and then takes at '
-  'most its probe_limit rows, after a probe that failed one. The rows are shared out: a large group gets what the others '
-  'of its round leave. Chosen '
-  'shape: a line of groups (turn_at) and an index walk within each group, because its cost depends on what it takes and '
-  'not on what waits; window functions and counts over the backlog cost 1.3 s at 10M rows. Skips what is locked. '
-  'Raises CR001 for bad arguments.';
+  'those that expire within 48 hours first, then in order of their due time. The rows are shared out: a large group gets '
+  'what the others of its round leave. One row per group: the claim (null where rows only expired), its circuit, and '
+  'arrays with one entry per conversion. Takes a slot per claim, ends expired rows, returns lapsed claims of others, wakes '
+  'groups that were left out of the line, turns a due circuit HALF_OPEN and then takes at most its probe_limit rows, and '
+  'one after a probe that failed. Chosen shape: a line of groups (turn_at) and an index walk within each group, because '
+  'its cost depends on what it takes and not on what waits; window functions and counts over the backlog cost 1.3 s at '
+  '10M rows. Passes over groups, slots, circuits and rows that are locked. Raises CR001 for bad arguments.';
 
 grant execute on function relay.claim_offline_conversion_jobs_v2 to relay_service;

@@ -66,6 +66,20 @@ begin
     raise exception 'the arrays must have one entry per conversion of the claim, %', v_count using errcode = 'CR002';
   end if;
 
+  -- An outcome that says nothing of where its conversion goes would lose it.
+  if exists (
+      select
+      from unnest(p_outcomes) as given (outcome)
+      where given.outcome <> all (array[
+        'DELIVERED', 'DUPLICATE', 'UNMATCHED', 'SUPERSEDED', 'CONSENT_DENIED', 'REJECTED', 'EXPIRED', 'EXHAUSTED',
+        'UNCONFIRMED', 'SUBMITTED', 'RETRY', 'DELAYED', 'UNANSWERED', 'HELD', 'RELEASED'
+      ])
+    )
+    or 'SUBMITTED' = any (p_outcomes) and (p_attempt_id is null or p_provider_request_id is null)
+  then
+    raise exception 'an outcome is unknown, or submitted without the request that is asked for later' using errcode = 'CR002';
+  end if;
+
   -- Lock order, here and wherever several are taken: claim, slot, quota, circuit, group, holds, metrics.
   if not p_keep_slot then
     update relay.upload_slot
@@ -246,7 +260,7 @@ comment on function relay.settle_offline_conversions is
   'Settles a whole claim in one transaction: outcomes, what goes back to ready or is parked, holds, the ledger row, the '
   'receipt, throttles, circuit and metrics, together or not at all. accepted is false where the claim was lost: then '
   'nothing changed, but the ledger row closed as STALE. Where credentials came after the claim, no hold is opened and its '
-  'rows go again. Raises CR002 where the arrays do not fit the claim. Locks, in this order: claim, slot, quota, circuit, '
+  'rows go again. Raises CR002 where the arrays do not fit the claim or an outcome is unknown. Locks, in this order: claim, slot, quota, circuit, '
   'group, holds, metrics.';
 
 grant execute on function relay.settle_offline_conversions to relay_service;

@@ -230,6 +230,24 @@ async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn an_outcome_that_would_lose_its_conversion_is_refused() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    let claim = claim(store, 1, 1, 1).await?.remove(0);
+    let mut settlement = delivered(claim.token.unwrap(), None, 1);
+
+    for outcome in [Outcome::Cancelled, Outcome::LeaseLost, Outcome::Requeued, Outcome::Submitted] {
+        settlement.rows[0].outcome = outcome;
+        let refused = store.settle_offline_conversions(&settlement).await;
+        assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{outcome}: {refused:?}");
+    }
+
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_late_settling_frees_no_slot_but_its_own() -> anyhow::Result<()> {
     let world = World::new().await?;
     let store = &world.context.store;
