@@ -112,3 +112,18 @@ async fn wait_for_waiting(world: &World, connections: i64) -> anyhow::Result<()>
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn metrics_count_every_request_that_was_answered() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "good", "ok", 7).await?;
+    world.enqueue_many(site, "poison", "http.400", 1).await?;
+
+    world.run_worker().await?;
+
+    let attempts = world.number("select count(*) from relay.provider_upload_attempts").await?;
+    assert!(attempts > 3, "{attempts}");
+    assert_eq!(world.number("select attempts_total from relay.provider_upload_metrics").await?, attempts);
+    world.assert_accounted_for().await
+}
