@@ -34,8 +34,6 @@ def colour(line: str) -> str:
         return "#7cc4ff"
     if line.lstrip().startswith("ok "):
         return "#8be28b"
-    if line.lstrip().startswith("FAILED "):
-        return "#ff9b8f"
     return "#d7dde5"
 
 
