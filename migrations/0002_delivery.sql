@@ -118,6 +118,7 @@ create table relay.quota (
   constraint quota_pkey primary key (quota_key),
   constraint quota_slots check (slots between 1 and 1000)
 ) with (fillfactor = 50);
+create index quota_throttled on relay.quota (throttled_until) where throttled_until > '-infinity';
 comment on table relay.quota is 'What shares one request budget. slots: uploads that may be in flight over all runners.';
 
 create table relay.upload_slot (

@@ -2,6 +2,7 @@
 
 mod batches;
 mod circuit;
+mod claims;
 mod crashes;
 mod door;
 mod fencing;

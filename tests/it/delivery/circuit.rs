@@ -89,8 +89,8 @@ async fn a_probe_takes_five_rows_at_most_and_its_success_closes_the_circuit() ->
         1
     );
 
-    // Each row fails once more, five to a probe at most; then they are taken.
-    for _ in 0..10 {
+    // Each row fails once more, five in the first probe and one in each that follows; then they are taken.
+    for _ in 0..20 {
         world.let_pass("7 minutes").await?;
         world.run_worker().await?;
     }
@@ -200,10 +200,27 @@ async fn a_quota_answer_never_counts() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_row_that_fails_every_request_does_not_keep_a_small_groups_circuit_open() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "poison", "http.503", 1).await?;
+    world.run_worker().await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+
+    for _ in 0..3 {
+        world.let_pass("7 minutes").await?;
+        world.run_worker().await?;
+    }
+
+    assert_eq!(world.statuses().await?, "COMPLETED 3, RETRY 1");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_day_of_outage_loses_nothing() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
-    world.enqueue_many(site, "sale", "http.503*60", 12).await?;
+    world.enqueue_many(site, "sale", "http.503*20", 12).await?;
 
     // A probe every six minutes: twenty-four hours hold far more requests than the outage lasts for any row.
     for _ in 0..240 {

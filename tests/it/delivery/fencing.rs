@@ -228,3 +228,103 @@ async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_late_settling_frees_no_slot_but_its_own() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 4).await?;
+    let late = claim(store, 1, 1, 2).await?.remove(0);
+    // Its slot lapsed and was taken again while its claim is still there.
+    world
+        .sql
+        .execute(
+            "update relay.upload_slot set claim_token = gen_random_uuid() where claim_token is not null",
+            &[],
+        )
+        .await?;
+
+    store.settle_offline_conversions(&delivered(late.token.unwrap(), None, 2)).await?;
+
+    assert_eq!(
+        world.number("select count(*) from relay.upload_slot where claim_token is not null").await?,
+        1
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn parts_that_wait_for_a_request_do_not_lapse_meanwhile() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    let whole = claim(store, 1, 1, 3).await?.remove(0);
+    let parts = store.split_claim(whole.token.unwrap(), &[0, 1, 2], LEASE).await?;
+
+    for (_, token) in &parts {
+        let attempt = store.open_provider_upload_attempt(*token, "ads_api", "00", &[1], LEASE).await?;
+        assert!(attempt.is_some(), "the part was lost while another was out");
+        world.let_pass("20 seconds").await?;
+        store.settle_offline_conversions(&delivered(*token, None, 1)).await?;
+    }
+
+    world.assert_accounted_for().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn holds_circuits_credentials_and_recovery_at_once_never_wait_for_each_other_in_a_ring()
+-> anyhow::Result<()> {
+    let world = World::new().await?;
+    let mut sites = Vec::new();
+    for name in ["a", "b", "c"] {
+        let site = world.site(json!({ "quota_key": "shared" })).await?;
+        world.enqueue_many(site, name, "ok", 120).await?;
+        sites.push(site);
+    }
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for run in 0..6_usize {
+        let store = world.context.store.clone();
+        tasks.spawn(async move {
+            for round in 0..25 {
+                for claim in claim(&store, run as i64, 3, 12).await? {
+                    let Some(token) = claim.token else { continue };
+                    let mut settlement = delivered(token, None, claim.rows.len());
+                    match (run + round) % 4 {
+                        0 => {
+                            settlement.group_hold =
+                                Some((shared::domain::HoldScope::Site, shared::domain::ErrorCode::own("X")));
+                            settlement.rows.iter_mut().for_each(|row| row.outcome = Outcome::Held);
+                        }
+                        1 => {
+                            settlement.circuit = CircuitResult::Transient;
+                            settlement.rows.iter_mut().for_each(|row| row.outcome = Outcome::Unanswered);
+                        }
+                        2 => {
+                            settlement.rows[0].outcome = Outcome::Held;
+                            settlement.rows[0].hold =
+                                Some((shared::domain::HoldScope::ConversionAction, "action".to_owned()));
+                            settlement.rows[1..].iter_mut().for_each(|row| row.outcome = Outcome::Released);
+                        }
+                        _ => {}
+                    }
+                    store.settle_offline_conversions(&settlement).await?;
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    for _ in 0..40 {
+        for site in &sites {
+            world.put_credentials(*site, json!({ "quota_key": "shared" })).await?;
+        }
+        world.recover(json!({ "min_age_minutes": 0 })).await?;
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+
+    world.assert_accounted_for().await
+}

@@ -47,6 +47,37 @@ async fn a_revoked_grant_holds_its_site_after_one_request_to_the_token_endpoint(
 }
 
 #[tokio::test]
+async fn credentials_that_come_while_a_request_is_out_are_the_mend_already() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    let claimed = "select claim_token from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 1, 10, 10, 60)";
+    let token: Uuid = world.sql.query_one(claimed, &[]).await?.get(0);
+    world.put_credentials(site, json!({ "client_secret": "mended" })).await?;
+
+    // What the old credentials met is told only now.
+    let settled = world
+        .sql
+        .query_one(
+            "select accepted, hold_opened from relay.settle_offline_conversions($1, null, array['HELD', 'HELD'], \
+             array['CONFIG', 'CONFIG'], array['A', 'B'], array[0, 0], array[null, null]::timestamptz[], \
+             array['row', null], array['1', null], 'none', 'site', 'invalid_grant', null, null, null, null, null, null, \
+             null, false)",
+            &[&token],
+        )
+        .await?;
+    let answer = world.run_worker().await?;
+
+    assert_eq!(
+        (settled.get::<_, bool>(0), settled.get::<_, bool>(1)),
+        (true, false),
+        "accepted, and no hold"
+    );
+    assert_eq!(answer.completed, 2, "{answer:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_conversion_action_that_needs_a_mend_holds_its_rows_alone() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
