@@ -1,4 +1,10 @@
 //! What the `relay` command line is made of; the tests and the benchmarks use its local parts.
 
+pub mod commands;
+pub mod demo;
+mod failure;
+mod intake;
+mod output;
 pub mod postgres;
 pub mod sandbox;
+mod signals;

@@ -1,2 +1,7 @@
-//! The relay binary.
-fn main() {}
+//! The `relay` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    relay_cli::commands::main()
+}

@@ -7,5 +7,6 @@ mod crashes;
 mod door;
 mod fencing;
 mod holds;
+mod line;
 mod retries;
 mod taxonomy;

@@ -3,7 +3,10 @@
 // What a test did not expect is a failure, whichever variant it is.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod cli;
+mod conformance;
 mod delivery;
+mod demo;
 mod functions;
 mod google_ads;
 mod harness;

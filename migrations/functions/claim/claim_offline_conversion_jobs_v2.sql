@@ -266,7 +266,8 @@ begin
       update relay.delivery_group
       set turn_at = case
         when v_probing and v_taken > 0 then v_lease_until
-        else coalesce(greatest(v_more, v_now), 'infinity')
+        when v_more is null then 'infinity'
+        else greatest(v_more, v_now)
       end
       where delivery_group.group_id = v_group.group_id;
 

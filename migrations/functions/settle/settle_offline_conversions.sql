@@ -244,6 +244,12 @@ begin
     where delivery_group.group_id = v_claim.group_id;
   end if;
   if v_back is not null then
+    -- A claim that is emptying the group sees nothing of what goes back: it must have taken the group out of the line
+    -- before we look whether it stands there.
+    perform
+    from relay.delivery_group
+    where delivery_group.group_id = v_claim.group_id
+    for no key update;
     perform relay.call_groups(array[v_claim.group_id], array[v_back]);
   end if;
   perform relay.increment_provider_upload_metrics(

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
 use super::config::Config;
-use super::context::install_tls;
+use super::context::{BootError, install_tls};
 use crate::store::connect_once;
 
 /// Every file of `migrations/`, by its path there, in order.
@@ -77,7 +77,8 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
         let row = tx.query_one("select relay.stamp_environment($1)", &[&environment.as_str()]).await?;
         let stamped: &str = row.get(0);
         if stamped != environment.as_str() {
-            bail!("this program runs as {environment} (APP_ENV), the database belongs to {stamped}: nothing was touched");
+            let database = stamped.to_owned();
+            return Err(BootError::Environment { program: environment, database }.into());
         }
         Ok(())
     })

@@ -299,18 +299,20 @@ impl<'a> Reader<'a> {
         };
         let mut variables = BTreeMap::new();
         for (key, value) in object {
-            let fits = |text: &str| limited(text, MAX_TEXT).is_ok();
-            match value.as_str() {
-                Some(text) if fits(text) && fits(key) && !key.is_empty() => {
-                    variables.insert(key.clone(), text.to_owned());
+            let field = format!("{name}.{}", printable(key));
+            if key.is_empty() || limited(key, MAX_TEXT).is_err() {
+                self.wrong(
+                    &field,
+                    format!("must have a name of 1 to {MAX_TEXT} bytes without control characters"),
+                );
+                continue;
+            }
+            match value.as_str().map(|text| limited(text, MAX_TEXT)) {
+                Some(Ok(text)) => {
+                    variables.insert(key.clone(), text);
                 }
-                Some(_) | None => {
-                    let field = format!("{name}.{}", printable(key));
-                    self.wrong(
-                        &field,
-                        format!("must be a text of at most {MAX_TEXT} bytes without control characters"),
-                    );
-                }
+                Some(Err(reason)) => self.wrong(&field, reason),
+                None => self.wrong(&field, "must be a text in quotes"),
             }
         }
         variables
@@ -348,8 +350,14 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     // A timestamp needs its offset: a naive local time would silently move by hours.
-    text.parse::<Timestamp>()
-        .map_err(|_| "must be an RFC 3339 time with its offset, such as 2026-03-01T14:30:00+01:00".to_owned())
+    let time = text.parse::<Timestamp>().map_err(|_| {
+        "must be an RFC 3339 time with its offset, such as 2026-03-01T14:30:00+01:00".to_owned()
+    })?;
+    // PostgreSQL's calendar begins after ours: a time before it would sink the whole batch.
+    if time < Timestamp::UNIX_EPOCH {
+        return Err("must not lie before 1970".to_owned());
+    }
+    Ok(time)
 }
 
 fn parse_decimal(text: &str) -> Result<Decimal, String> {

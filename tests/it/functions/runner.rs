@@ -214,3 +214,30 @@ async fn a_run_ends_before_its_deadline() -> anyhow::Result<()> {
     assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_signal_to_stop_ends_the_run_and_then_the_process() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    let rows: Vec<Value> = (0..40)
+        .flat_map(|number| [row("bad", "http.400", number), row("slow", "slow.500", number)])
+        .collect();
+    world.enqueue(site, &rows).await?;
+    let mut runner = start("runner", &world.environment()).await?;
+    let pid = libc::pid_t::try_from(runner.pid().expect("it runs"))?;
+    let signal = tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        // SAFETY: the process is our child, and a signal takes nothing of ours.
+        unsafe { libc::kill(pid, libc::SIGTERM) }
+    });
+
+    let started = std::time::Instant::now();
+    let answer = answer(&mut runner, json!({ "mode": "worker", "provider_key": "google_ads" })).await?;
+
+    signal.await?;
+    assert_eq!(answer["stopped"], json!("shutdown"), "{answer}");
+    assert!(answer["released"].as_u64() > Some(0), "{answer}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(12));
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
+    world.assert_accounted_for().await
+}

@@ -1,0 +1,150 @@
+//! `relay explain`: where a conversion stands, what blocks it and until when, and all that happened to it.
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use shared::boot::{self, Config};
+use shared::store::FoundConversion;
+
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, Set, grouped, table, time};
+
+/// Conversions that are listed where an id leads to several.
+const LISTED: usize = 50;
+
+const TIMELINE: [(&str, Set); 6] = [
+    ("at", Set::Whole),
+    ("event", Set::Whole),
+    ("code", Set::Text),
+    ("http", Set::Number),
+    ("next", Set::Whole),
+    ("request", Set::Text),
+];
+
+/// Where a conversion stands, what blocks it and until when, and all that happened to it
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Any id that you hold: conversion, external, order, provider request, run
+    id: String,
+}
+
+pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
+    let context = boot::open_context(&Config::from_env()).await?;
+    let mut found = context.store.find_conversions(arguments.id.trim(), i32::try_from(LISTED + 1)?).await?;
+    let more = found.len() > LISTED;
+    found.truncate(LISTED);
+    // What was found a moment ago may have been pruned since.
+    let document = match found.as_slice() {
+        [one] => context.store.explain_conversion(one.conversion_id).await?,
+        _ => None,
+    };
+    match (found.as_slice(), document) {
+        ([], _) | ([_], None) => {
+            let told = "nothing has this id: no conversion, external id, order, provider request or run";
+            Err(Failure::new(Exit::Failed, told).hint("relay status --outcomes").into())
+        }
+        ([one], Some(document)) => {
+            let conversion: Conversion = Deserialize::deserialize(&document)?;
+            let answer = json!({ "ok": true, "found_by": one.found_by, "conversion": document });
+            output.answer(&answer, || text(&conversion))?;
+            Ok(Exit::Done)
+        }
+        (several, _) => {
+            let answer = json!({ "ok": true, "matches": several, "all_matches": !more });
+            output.answer(&answer, || list(several, more))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The document of the database, as far as people read it.
+#[derive(Deserialize)]
+struct Conversion {
+    conversion_id: i64,
+    site_id: String,
+    provider_key: String,
+    external_id: String,
+    kind: String,
+    status: String,
+    outcome: Option<String>,
+    retry_count: Option<i64>,
+    last_error: Option<String>,
+    blocked_by: Option<String>,
+    blocked_until: Option<Timestamp>,
+    rows_ahead: Option<i64>,
+    expires_at: Timestamp,
+    timeline: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    at: Timestamp,
+    event: String,
+    code: Option<String>,
+    http_status: Option<i64>,
+    provider_request_id: Option<String>,
+    next_attempt_at: Option<Timestamp>,
+}
+
+fn text(conversion: &Conversion) -> String {
+    let head = format!(
+        "{} {} for {}\nsite {}, conversion {}",
+        conversion.kind,
+        conversion.external_id,
+        conversion.provider_key,
+        conversion.site_id,
+        conversion.conversion_id,
+    );
+    let rows = conversion.timeline.iter().map(|event| {
+        vec![
+            time(event.at),
+            event.event.clone(),
+            event.code.clone().unwrap_or_default(),
+            event.http_status.map_or_else(String::new, |status| status.to_string()),
+            event.next_attempt_at.map_or_else(String::new, time),
+            event.provider_request_id.clone().unwrap_or_default(),
+        ]
+    });
+    format!("{head}\n\n{}\n\n{}", sentence(conversion), table(&TIMELINE, rows))
+}
+
+/// Where it stands, what blocks it, and until when.
+fn sentence(conversion: &Conversion) -> String {
+    let why = conversion.last_error.as_ref().map_or_else(String::new, |code| format!(" ({code})"));
+    let until = conversion.blocked_until.map_or_else(String::new, |at| format!(" until {}", time(at)));
+    let tries = match conversion.retry_count {
+        Some(count) if count > 0 => format!(" It used {count} of its retries."),
+        Some(_) | None => String::new(),
+    };
+    let place = match conversion.blocked_by.as_deref() {
+        None => {
+            let outcome = conversion.outcome.as_deref().unwrap_or("no outcome").to_lowercase();
+            return format!("It is {}: {outcome}{why}.", conversion.status);
+        }
+        Some("RECEIPT_PENDING") => {
+            return "It is SUBMITTED: the provider took it, its receipt is to come.".to_owned();
+        }
+        Some("IN_FLIGHT") => "a run is sending it now".to_owned(),
+        Some("HOLD") => format!("a hold waits for a mend{why}, after which it goes on by itself"),
+        Some("CIRCUIT_OPEN") => format!("the group's circuit is open{until}, when it is probed"),
+        Some("CIRCUIT_HALF_OPEN") => "the group's circuit is half open, a probe is on its way".to_owned(),
+        Some("THROTTLED") => format!("the provider asked to wait{until}"),
+        Some("NOT_DUE") => format!("it is not due{until}{why}"),
+        Some(_) => match conversion.rows_ahead {
+            Some(0) | None => "nothing blocks it, the next run takes it".to_owned(),
+            Some(ahead) => format!("nothing blocks it but {} of its group that go before it", grouped(ahead)),
+        },
+    };
+    let end = time(conversion.expires_at);
+    format!("It is {}: {place}.\nThe provider takes it until {end}.{tries}", conversion.status)
+}
+
+fn list(found: &[FoundConversion], more: bool) -> String {
+    let rows = found.iter().map(|found| vec![found.conversion_id.to_string(), found.found_by.clone()]);
+    let more = if more { "\nand more" } else { "" };
+    format!(
+        "several conversions have this id; explain one of them\n\n{}{more}",
+        table(&[("conversion", Set::Whole), ("found by", Set::Text)], rows)
+    )
+}

@@ -1,0 +1,54 @@
+//! Ctrl-C and SIGTERM: the first asks work to come to its end, the second Ctrl-C ends at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Exit;
+
+/// Told when work has to come to its end.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    token: CancellationToken,
+    by_ctrl_c: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// Where the system does not let us listen.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let stop = Self { token: CancellationToken::new(), by_ctrl_c: Arc::default() };
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let told = stop.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {
+                        if told.by_ctrl_c.swap(true, Ordering::Relaxed) {
+                            std::process::exit(Exit::Interrupted.code().into());
+                        }
+                    }
+                    _ = terminate.recv() => {}
+                }
+                told.token.cancel();
+            }
+        });
+        Ok(stop)
+    }
+
+    /// For what stops by a token.
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// How a command ends that was stopped; `None` where it was not.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        let exit = if self.by_ctrl_c.load(Ordering::Relaxed) { Exit::Interrupted } else { Exit::Cancelled };
+        self.token.is_cancelled().then_some(exit)
+    }
+}

@@ -1,0 +1,195 @@
+//! A day at the desk: migrate, run, look, explain, recover, prove.
+
+use std::io::{BufRead as _, BufReader};
+
+use serde_json::json;
+use tests::database::Template;
+use tests::world::World;
+
+use super::{Relay, good};
+
+const RUN: [&str; 5] = ["run", "--mode", "worker", "--provider", "google_ads"];
+
+#[tokio::test]
+async fn migrating_an_empty_database_twice_is_safe() {
+    static EMPTY: Template = Template::new("cli_empty");
+    let database = EMPTY.fresh_database(|_| async { Ok(()) }).await.unwrap();
+    let relay = Relay::with(vec![("DATABASE_URL", database.url()), ("APP_ENV", "development".to_owned())]);
+
+    let first = relay.run(&["migrate", "--json"]).await;
+    let second = relay.run(&["migrate", "--json"]).await;
+
+    assert!(!first.json()["migrations"].as_array().unwrap().is_empty(), "{first:?}");
+    assert_eq!((second.json()["migrations"].clone(), second.code), (json!([]), Some(0)));
+}
+
+#[tokio::test]
+async fn a_run_delivers_and_status_explain_and_audit_agree() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "sale", "ok", 3).await.unwrap();
+    world.enqueue_many(site, "later", "error.internalError.INTERNAL_ERROR", 1).await.unwrap();
+    let relay = Relay::new(&world);
+
+    let ran = relay.run(&[&RUN[..], &["--json"]].concat()).await;
+    let status = relay.run(&["status", "--outcomes", "--json"]).await;
+    let explained = relay.run(&["explain", "sale-0", "--json"]).await;
+    let audited = relay.run(&["audit", "--json"]).await;
+
+    assert_eq!((&ran.json()["completed"], &ran.json()["retry"]), (&json!(3), &json!(1)), "{ran:?}");
+    let status = status.json();
+    assert_eq!(
+        (&status["totals"]["completed"], &status["totals"]["waiting"]),
+        (&json!(3), &json!(1)),
+        "{status}"
+    );
+    assert_eq!(status["outcomes"].as_array().unwrap().len(), 2, "{status}");
+    assert_eq!(explained.json()["conversion"]["status"], "COMPLETED");
+    assert_eq!((audited.code, &audited.json()["faults_total"]), (Some(0), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_people_read_fits_a_hundred_columns() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "sale", "ok", 2).await.unwrap();
+    world.enqueue_many(site, "later", "error.internalError.INTERNAL_ERROR", 1).await.unwrap();
+    let broken = world.site(json!({ "refresh_token": "invalid_grant" })).await.unwrap();
+    world.enqueue_many(broken, "held", "ok", 1).await.unwrap();
+    let relay = Relay::new(&world);
+
+    for arguments in
+        [&RUN[..], &["status", "--outcomes"], &["explain", "later-0"], &["explain", "held-0"], &["audit"]]
+    {
+        let ran = relay.run(arguments).await;
+
+        assert!(ran.stdout.lines().all(|line| line.chars().count() <= 110), "{}", ran.stdout);
+        assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'));
+    }
+    let status = relay.run(&["status"]).await.stdout;
+    let rows: Vec<&str> = status.lines().filter(|line| line.contains("google_ads")).collect();
+    assert!(rows.iter().all(|row| row.chars().count() <= 100), "{status}");
+    assert!(rows[0].contains(&broken.to_string()), "the worst stands first: {status}");
+}
+
+#[tokio::test]
+async fn explain_says_where_it_stands_what_blocks_it_and_until_when() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "later", "error.internalError.INTERNAL_ERROR", 1).await.unwrap();
+    world.run_worker().await.unwrap();
+    let relay = Relay::new(&world);
+
+    let ran = relay.run(&["explain", "later-0"]).await;
+
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.stdout.contains("It is RETRY: it is not due until 20"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("The provider takes it until 20"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("ENQUEUED"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn explain_lists_several_and_fails_for_none() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    let order = json!({ "order_id": "order-7" });
+    world.enqueue(site, &[good(site, "one", order.clone()), good(site, "two", order)]).await.unwrap();
+    let relay = Relay::new(&world);
+
+    let several = relay.run(&["explain", "order-7", "--json"]).await;
+    let none = relay.run(&["explain", "order-8", "--json"]).await;
+
+    assert_eq!(several.json()["matches"].as_array().unwrap().len(), 2, "{several:?}");
+    assert_eq!((none.code, &none.json()["ok"]), (Some(1), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_fault_in_the_accounts_turns_the_audit_red() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "lost", "ok", 1).await.unwrap();
+    world.sql.batch_execute("delete from relay.ready").await.unwrap();
+    let relay = Relay::new(&world);
+
+    let ran = relay.run(&["audit", "--json"]).await;
+
+    assert_eq!((ran.code, &ran.json()["faults_total"]), (Some(5), &json!(1)), "{ran:?}");
+}
+
+#[tokio::test]
+async fn dead_letters_of_several_codes_go_again() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "a", "error.UNPARSEABLE_GCLID", 1).await.unwrap();
+    world.enqueue_many(site, "b", "error.INVALID_CONVERSION_ACTION_TYPE", 1).await.unwrap();
+    world.run_worker().await.unwrap();
+    let codes: Vec<String> = {
+        let sql = "select last_error from relay.offline_conversion_queue where status = 'FAILED' order by 1";
+        world.sql.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    let relay = Relay::new(&world);
+    let mut arguments = vec!["recover", "--min-age-minutes", "0", "--json"];
+    arguments.extend(codes.iter().flat_map(|code| ["--redrive-code", code.as_str()]));
+
+    let ran = relay.run(&arguments).await;
+
+    assert!(!codes.is_empty());
+    assert_eq!((&ran.json()["redriven"], ran.code), (&json!(codes.len()), Some(0)), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_national_phone_number_is_read_with_the_sites_country() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    let relay = Relay::new(&world);
+    let row = good(site, "phone", json!({ "user": { "phone": "030 901820" } }));
+    let file = relay.file("phone.ndjson", format!("{row}\n"));
+
+    let put = relay.run(&["site", "put", "--site", &site.to_string(), "--country", "de", "--json"]).await;
+    let (summary, _) = relay.enqueue(&file).await;
+
+    assert_eq!(put.json()["country"], "DE");
+    assert_eq!((&summary["queued"], &summary["dropped_identifiers"]), (&json!(1), &json!(0)), "{summary}");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_run_after_what_is_in_flight() {
+    let world = World::with(std::time::Duration::from_secs(20)).await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "slow", "slow.1500", 1).await.unwrap();
+    let relay = Relay::new(&world);
+    let child = relay.command(&[&RUN[..], &["--json"]].concat()).spawn().unwrap();
+    while world.sandbox.summary().totals.requests < 2 {
+        tokio::task::yield_now().await;
+    }
+
+    // SAFETY: a signal to a child that was not waited for yet.
+    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
+
+    let answer: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((&answer["completed"], &answer["stopped"]), (&json!(1), &json!("shutdown")), "{answer}");
+    assert_eq!(ended.status.code(), Some(130));
+    world.assert_accounted_for().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_sandbox_says_how_to_reach_it_and_stops_on_ctrl_c() {
+    let relay = Relay::with(vec![]);
+    let mut child = relay.command(&["sandbox", "--listen", "127.0.0.1:0", "--json"]).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    // SAFETY: a signal to a child that was not waited for yet.
+    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+
+    let answer: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(answer["environment"].as_object().unwrap().len(), 4, "{answer}");
+    assert_eq!(
+        answer["environment"]["GOOGLE_OAUTH_TOKEN_URL"],
+        format!("{}/token", answer["base_url"].as_str().unwrap())
+    );
+    assert_eq!(ended.code(), Some(0));
+}
