@@ -13,7 +13,9 @@ begin
       when duplicate_object or unique_violation then null;
     end;
   end loop;
-  if not pg_catalog.pg_has_role(current_user, 'relay_owner', 'member') then
+  -- From PostgreSQL 16 on, whoever makes a role may give it away but not become it until it is given to them: RDS's
+  -- master user is a member without usage.
+  if not pg_catalog.pg_has_role(current_user, 'relay_owner', 'usage') then
     execute pg_catalog.format('grant relay_owner to %I', current_user);
   end if;
   execute pg_catalog.format('grant create, connect on database %I to relay_owner', pg_catalog.current_database());

@@ -51,6 +51,34 @@ async fn migrations_at_the_same_time_are_safe() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As RDS's master user: it makes databases and roles, and what that gives it from PostgreSQL 16 on is a membership
+/// that can only be passed on.
+#[tokio::test]
+async fn a_login_that_is_no_superuser_can_migrate() -> anyhow::Result<()> {
+    // The roles are the server's: a first database's migration makes them.
+    let (_first, database) = (migrated_database().await?, empty_database().await?);
+    let sql = database.connect().await?;
+    let version = sql.query_one("select current_setting('server_version_num')::integer", &[]).await?;
+    let given = if version.get::<_, i32>(0) >= 160_000 {
+        "admin true, inherit false, set false"
+    } else {
+        "admin option"
+    };
+    sql.batch_execute(&format!(
+        "create role migrations_master login createrole; \
+         grant relay_owner, relay_service, relay_operator to migrations_master with {given}; \
+         alter database {} owner to migrations_master",
+        database.name()
+    ))
+    .await?;
+    let url = database.url_as("migrations_master");
+
+    let done = migrate(&config([("DATABASE_URL", url), ("APP_ENV", "development".to_owned())])).await?;
+
+    assert!(done.migrations.len() >= 3, "{done:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_edited_migration_is_refused() -> anyhow::Result<()> {
     let database = migrated_database().await?;
