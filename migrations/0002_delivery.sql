@@ -179,6 +179,25 @@ create table relay.task_runs (
 comment on table relay.task_runs is 'History: one row per invocation of a task, closed once.';
 create index task_runs_task on relay.task_runs (task_key, started_at);
 
+create function relay.refuse_run_change()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' and old.ended_at is null and new.ended_at is not null
+    and (new.run_id, new.task_key, new.started_at) = (old.run_id, old.task_key, old.started_at)
+  then
+    return new;
+  end if;
+  raise exception 'a run is opened once and closed once' using errcode = 'CR005';
+end;
+$$;
+comment on function relay.refuse_run_change is 'Lets a run be closed once and refuses every other change with CR005.';
+create trigger task_runs_once
+  before update or delete on relay.task_runs
+  for each row execute function relay.refuse_run_change();
+
 create table relay.upkeep (
   name text not null,
   done_at timestamptz not null default '-infinity',

@@ -208,7 +208,7 @@ async fn no_more_uploads_are_in_flight_than_the_quota_key_has_slots() -> anyhow:
 }
 
 #[tokio::test]
-async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
+async fn the_ledger_and_the_history_of_runs_are_closed_once_and_never_changed() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "ok", 1).await?;
@@ -218,6 +218,9 @@ async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
         "update relay.provider_upload_attempts set http_status = 500",
         "update relay.provider_upload_attempts set closed_at = null, state = 'OPEN'",
         "delete from relay.provider_upload_attempts",
+        "update relay.task_runs set notes = 'other'",
+        "update relay.task_runs set ended_at = null, status = null",
+        "delete from relay.task_runs",
     ] {
         let refused = world.sql.batch_execute(statement).await.expect_err(statement);
         assert_eq!(
@@ -344,5 +347,33 @@ async fn holds_circuits_credentials_and_recovery_at_once_never_wait_for_each_oth
         done??;
     }
 
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn no_outcome_of_a_request_is_without_its_ledger_entry() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for transport in ["ads_api", "data_manager"] {
+        let site = world.site(json!({ "transport": transport })).await?;
+        for directive in
+            ["ok", "error.UNPARSEABLE_GCLID", "http.400.row", "http.503*2", "reset*1", "http.401*1"]
+        {
+            world.enqueue_many(site, &format!("{transport}-{directive}"), directive, 4).await?;
+        }
+    }
+
+    world.run_worker().await?;
+
+    let orphans = "select count(*) from relay.conversion_outcome as o \
+                   left join relay.provider_upload_attempts as a on a.attempt_id = o.attempt_id \
+                   left join relay.conversion as c on c.conversion_id = o.conversion_id \
+                   where a.attempt_id is null or a.group_id <> c.group_id or a.closed_at is null";
+    assert!(world.number("select count(*) from relay.conversion_outcome").await? > 48);
+    assert_eq!(world.number(orphans).await?, 0);
+    // And the other way round: what the ledger counts is what the outcomes say.
+    let counted = "select count(*) from relay.provider_upload_attempts as a \
+                   where completed_count + failed_count + retry_count + held_count + submitted_count \
+                   <> (select count(*) from relay.conversion_outcome as o where o.attempt_id = a.attempt_id)";
+    assert_eq!(world.number(counted).await?, 0);
     world.assert_accounted_for().await
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use shared::boot::open_context;
 use shared::delivery::Deadline;
-use shared::domain::SiteId;
+use shared::domain::{KeyVersion, Secret, SiteId};
 use shared::engine::tasks::upload;
+use shared::store::StoredKey;
+use shared::vault::{LocalKey, Vault};
 use tests::world::{World, config, fields};
 use uuid::Uuid;
 
@@ -206,4 +208,25 @@ async fn a_credential_copied_to_another_sites_row_does_not_open() -> anyhow::Res
     assert_eq!(world.standing("stolen-0").await?.last_error, "CREDENTIALS_DO_NOT_OPEN");
     assert_eq!(world.sandbox.summary().totals.requests, 0, "nothing was sent");
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn credentials_under_two_key_versions_open_in_one_run() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let older = world.site(json!({ "quota_key": "older" })).await?;
+    let key = LocalKey::new(&Secret::new(tests::world::VAULT_KEY.to_owned()))?;
+    let vault = Vault::new(Box::new(key), "development", std::time::Instant::now);
+    let version = KeyVersion(2);
+    let wrapped = vault.create_key(version).await?.0;
+    world.context.store.add_vault_key(&StoredKey { version, source: "local".to_owned(), wrapped }).await?;
+    let newer = world.site(json!({ "quota_key": "newer" })).await?;
+    world.enqueue_many(older, "older", "ok", 2).await?;
+    world.enqueue_many(newer, "newer", "ok", 2).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.completed, 4, "{answer:?}");
+    let versions = "select count(distinct key_version) from relay.provider_credentials";
+    assert_eq!(world.number(versions).await?, 2);
+    Ok(())
 }
