@@ -216,3 +216,15 @@ create table relay.circuit_setting (
 comment on table relay.circuit_setting is
   'How long a circuit stays open, a fifth of it at random on top. No row: 5 minutes. The demo shortens it, to show a whole '
   'story in a minute.';
+
+create table relay.expiry_walk (
+  singleton boolean not null default true,
+  group_id integer not null default 0,
+  band smallint not null default 0,
+  next_attempt_at timestamptz not null default '-infinity',
+  conversion_id bigint not null default 0,
+  constraint expiry_walk_pkey primary key (singleton),
+  constraint expiry_walk_singleton check (singleton)
+);
+comment on table relay.expiry_walk is 'Where relay.expire_conversions stopped in relay.ready; group 0 is the beginning.';
+insert into relay.expiry_walk default values;

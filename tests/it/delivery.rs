@@ -5,6 +5,7 @@ mod circuit;
 mod claims;
 mod crashes;
 mod door;
+mod expiry;
 mod fencing;
 mod holds;
 mod line;
