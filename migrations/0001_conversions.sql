@@ -93,6 +93,7 @@ create table relay.inflight (
   is_probe boolean not null,
   quota_key text collate "C" not null,
   slot_no integer not null,
+  slot_token uuid not null,
   conversion_ids bigint[] not null,
   seqs integer[] not null,
   retry_counts smallint[] not null,
@@ -107,7 +108,7 @@ create table relay.inflight (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 comment on table relay.inflight is
   'One row per claimed batch; the arrays run side by side, one entry per conversion. Deleting it is the completion and the '
-  'fence in one. sent_targets: where the open request went, one entry per conversion or a single one for all.';
+  'fence in one. slot_token: the claim that took the slot, the same for all parts that a claim was cut into. sent_targets: where the open request went, one entry per conversion or a single one for all.';
 
 create table relay.hold (
   hold_id bigint generated always as identity,
@@ -143,6 +144,7 @@ create index held_expires on relay.held (expires_at);
 create table relay.conversion_outcome (
   conversion_id bigint not null,
   attempt_id bigint,
+  sent_target bigint,
   next_attempt_at timestamptz,
   recorded_at timestamptz not null,
   seq integer not null,
@@ -154,7 +156,8 @@ create table relay.conversion_outcome (
 ) partition by range (conversion_id);
 comment on table relay.conversion_outcome is
   'What became of a conversion in each claim, and by each hand between two claims: append-only, seq without gap or double. '
-  'next_attempt_at is set where the conversion went back to ready. Partitioned with relay.conversion.';
+  'next_attempt_at is set where the conversion went back to ready; sent_target where a dead letter may have been delivered, '
+  'so that it never goes elsewhere. Partitioned with relay.conversion.';
 -- Dead letters, found by their code without a walk through history.
 create index conversion_outcome_dead on relay.conversion_outcome (code, conversion_id)
   where outcome in ('REJECTED', 'EXHAUSTED', 'UNCONFIRMED');

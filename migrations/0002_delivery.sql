@@ -118,6 +118,7 @@ create table relay.quota (
   constraint quota_pkey primary key (quota_key),
   constraint quota_slots check (slots between 1 and 1000)
 ) with (fillfactor = 50);
+create index quota_throttled on relay.quota (throttled_until) where throttled_until > '-infinity';
 comment on table relay.quota is 'What shares one request budget. slots: uploads that may be in flight over all runners.';
 
 create table relay.upload_slot (
@@ -178,6 +179,25 @@ create table relay.task_runs (
 comment on table relay.task_runs is 'History: one row per invocation of a task, closed once.';
 create index task_runs_task on relay.task_runs (task_key, started_at);
 
+create function relay.refuse_run_change()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' and old.ended_at is null and new.ended_at is not null
+    and (new.run_id, new.task_key, new.started_at) = (old.run_id, old.task_key, old.started_at)
+  then
+    return new;
+  end if;
+  raise exception 'a run is opened once and closed once' using errcode = 'CR005';
+end;
+$$;
+comment on function relay.refuse_run_change is 'Lets a run be closed once and refuses every other change with CR005.';
+create trigger task_runs_once
+  before update or delete on relay.task_runs
+  for each row execute function relay.refuse_run_change();
+
 create table relay.upkeep (
   name text not null,
   done_at timestamptz not null default '-infinity',
@@ -196,3 +216,15 @@ create table relay.circuit_setting (
 comment on table relay.circuit_setting is
   'How long a circuit stays open, a fifth of it at random on top. No row: 5 minutes. The demo shortens it, to show a whole '
   'story in a minute.';
+
+create table relay.expiry_walk (
+  singleton boolean not null default true,
+  group_id integer not null default 0,
+  band smallint not null default 0,
+  next_attempt_at timestamptz not null default '-infinity',
+  conversion_id bigint not null default 0,
+  constraint expiry_walk_pkey primary key (singleton),
+  constraint expiry_walk_singleton check (singleton)
+);
+comment on table relay.expiry_walk is 'Where relay.expire_conversions stopped in relay.ready; group 0 is the beginning.';
+insert into relay.expiry_walk default values;

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 use shared::boot::{BootError, ConfigError};
 use shared::engine::BadRequest;
-use shared::store::StoreError;
+use shared::store::{Said, StoreError};
 use shared::vault::VaultError;
-use tokio_postgres::error::SqlState;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,15 +181,17 @@ fn judge_store(error: &StoreError) -> Judgement {
         StoreError::Unavailable(cause) => Some(connection_hint(cause.as_ref())),
         StoreError::WrongSchema(_) => Some("relay migrate"),
         StoreError::NotPermitted(_) => Some("psql \"$DATABASE_URL\" -c 'select current_user'"),
-        StoreError::BadArgument(_) | StoreError::Refused(_) | StoreError::Unexpected(_) => None,
+        StoreError::Busy(_)
+        | StoreError::BadArgument(_)
+        | StoreError::Refused(_)
+        | StoreError::Unexpected(_) => None,
     };
     (Exit::Failed, hint.map(str::to_owned))
 }
 
 /// A server that answers, and only refuses this login or has no such database, is ready all the same.
 fn connection_hint(cause: &(dyn std::error::Error + 'static)) -> &'static str {
-    let state = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    match state.map(SqlState::code) {
+    match cause.downcast_ref::<Said>().map(Said::code) {
         Some("3D000") => "createdb NAME  # on the server and with the login of DATABASE_URL",
         Some(code) if code.starts_with("28") => {
             "psql \"$DATABASE_URL\" -c 'select 1'  # its user, its password"

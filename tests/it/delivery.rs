@@ -2,9 +2,12 @@
 
 mod batches;
 mod circuit;
+mod claims;
 mod crashes;
 mod door;
+mod expiry;
 mod fencing;
 mod holds;
+mod line;
 mod retries;
 mod taxonomy;

@@ -270,3 +270,31 @@ fn no_transaction_spans_a_request() {
     }
     assert_none(faults);
 }
+
+#[test]
+fn a_secret_is_exposed_only_where_it_is_sealed_sent_or_compared() {
+    let allowed = [
+        "shared/src/vault/",
+        "shared/src/domain/secret.rs",
+        "shared/src/domain/personal.rs",
+        // Parsed, normalised and hashed, or sent.
+        "shared/src/providers/",
+        // The database's address, with its password.
+        "shared/src/store/connect.rs",
+        // A token is compared with the one that was refused.
+        "shared/src/delivery/access.rs",
+        // A new key is printed for the person who asked for it.
+        "cli/src/commands/vault_key.rs",
+        // The demo's own, for the child that it kills.
+        "cli/src/demo/stage.rs",
+    ];
+    let mut faults = Vec::new();
+    let rust =
+        files("shared/src", "rs").into_iter().chain(files("functions", "rs")).chain(files("cli/src", "rs"));
+    for (name, text) in rust {
+        if code(&text).contains(".expose()") && !allowed.iter().any(|place| name.starts_with(place)) {
+            faults.push(name);
+        }
+    }
+    assert_none(faults);
+}

@@ -71,7 +71,8 @@ struct Build {
 }
 
 impl Build {
-    /// A test is `target/[triple/]debug/deps/it-…`, and only `target` itself carries cargo's mark.
+    /// A test is `target/[triple/]debug/deps/it-…`, and only in `target` itself does cargo note what it knows of rustc.
+    /// (Its `CACHEDIR.TAG` is no such mark: a folder that was there before cargo gets none.)
     fn of_this_test() -> anyhow::Result<Self> {
         let program = env::current_exe().context("find the running test")?;
         let folder =
@@ -79,7 +80,7 @@ impl Build {
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let profile = name(folder).context("a test lies in the folder of a profile")?;
         let above = folder.parent().context("a profile's folder lies in cargo's target folder")?;
-        let (target, triple) = match above.join("CACHEDIR.TAG").is_file() {
+        let (target, triple) = match above.join(".rustc_info.json").is_file() {
             true => (above, None),
             false => {
                 (above.parent().context("a triple's folder lies in cargo's target folder")?, name(above))

@@ -1,5 +1,6 @@
 //! The demo's plot: what happens, in order.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -52,6 +53,7 @@ struct Plot<'a> {
     writer: Writer,
     door: Door,
     runs: Vec<Run>,
+    faults_told: BTreeSet<String>,
     recovered: Option<recover::Answer>,
     /// Whether a run went on when the dead runner's lease had lapsed: whoever claims takes back what has lapsed, so that
     /// recover may have found nothing.
@@ -73,6 +75,7 @@ pub(super) async fn play(server: &ThrowawayPostgres, story: &mut Story) -> anyho
         writer,
         door: Door::default(),
         runs: Vec::new(),
+        faults_told: BTreeSet::new(),
         recovered: None,
         lapsed_unseen: false,
     };
@@ -202,9 +205,9 @@ impl Plot<'_> {
         Ok(())
     }
 
-    fn tell_run(&self, title: &str) {
+    fn tell_run(&mut self, title: &str) {
         if let Some(run) = self.runs.last() {
-            tell::run(self.story, title, run);
+            tell::run(self.story, title, run, &mut self.faults_told);
         }
     }
 

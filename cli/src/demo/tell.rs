@@ -1,5 +1,6 @@
 //! What the demo says at each step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -90,7 +91,8 @@ pub(super) fn door(story: &mut Story, door: &Door, lines: u64, seconds: f64) {
     ));
 }
 
-pub(super) fn run(story: &Story, title: &str, run: &Run) {
+/// One run; faults of a kind that stands in `told` already are not told again.
+pub(super) fn run(story: &Story, title: &str, run: &Run, told: &mut BTreeSet<String>) {
     let answer = &run.answer;
     let counts = [
         (answer.completed, "completed"),
@@ -107,7 +109,11 @@ pub(super) fn run(story: &Story, title: &str, run: &Run) {
     story.say(&format!("{title}{}, in {:.2} s", counts.join(", "), run.seconds));
     for error in answer.errors.iter().take(ERRORS_SHOWN) {
         let site = Site::ALL.into_iter().find(|site| site.id() == error.site_id).map_or("", Site::name);
-        story.line(&story.ink(Ink::Dim, &cut(&format!("       {site:<10}{}", error.error), ROOM)));
+        let kind = format!("{site:<10}{}", error.error.split(':').next().unwrap_or_default());
+        if told.insert(kind) {
+            let line = format!("       {site:<10}{}", error.error);
+            story.line(&story.ink(Ink::Dim, &cut(&line, ROOM)));
+        }
     }
 }
 

@@ -148,7 +148,7 @@ fn target_folder() -> Option<PathBuf> {
     let told = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     told.filter(|folder| folder.is_absolute()).or_else(|| {
         let program = env::current_exe().ok()?;
-        program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).map(Path::to_path_buf)
+        program.ancestors().find(|folder| folder.join(".rustc_info.json").is_file()).map(Path::to_path_buf)
     })
 }
 

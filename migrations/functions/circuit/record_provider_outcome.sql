@@ -66,7 +66,10 @@ begin
     update relay.delivery_group
     set
       circuit_until = v_probe_at,
-      turn_at = case when delivery_group.turn_at = 'infinity' then 'infinity' else v_probe_at end
+      turn_at = case
+        when delivery_group.turn_at = 'infinity' then 'infinity'
+        else greatest(v_probe_at, delivery_group.throttled_until)
+      end
     where delivery_group.group_id = p_group_id;
     return 'opened';
   end if;

@@ -39,14 +39,18 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
+  c_failures_to_open constant integer := 5;
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
   v_lease_until timestamptz := v_now + pg_catalog.make_interval(secs => p_lease_seconds);
   v_full text[];
+  v_passed integer[] := '{}';
   v_group_ids integer[];
-  v_group relay.delivery_group;
+  v_turns integer;
+  v_group record;
   v_circuit relay.provider_health_state;
   v_slot relay.upload_slot;
   v_probing boolean;
+  v_alone boolean;
   v_limit integer;
   v_left integer := p_row_limit;
   v_token uuid;
@@ -68,15 +72,26 @@ begin
     perform relay.return_lapsed_claims(20, 0, null, v_now);
   end if;
 
+  -- Somebody may have been left out of the line by a transaction that committed late. Looked for by the clock and not
+  -- where the line is empty: in a busy system it never is.
+  perform relay.wake_groups(v_now);
+
   -- Keys without a free slot, or told to wait, are passed over as a whole: their groups keep their place in the line.
-  select coalesce(pg_catalog.array_agg(quota.quota_key), '{}')
-  from relay.quota
-  where quota.throttled_until > v_now
-    or not exists (
+  -- Only keys that are in use can be full, so that what is idle costs nothing.
+  select coalesce(pg_catalog.array_agg(full_key.quota_key), '{}')
+  from (
+    select quota.quota_key
+    from relay.quota
+    where quota.throttled_until > v_now
+    union
+    select used.quota_key
+    from (select distinct inflight.quota_key from relay.inflight) as used
+    where not exists (
       select
       from relay.upload_slot
-      where upload_slot.quota_key = quota.quota_key and upload_slot.lease_until <= v_now
+      where upload_slot.quota_key = used.quota_key and upload_slot.lease_until <= v_now
     )
+  ) as full_key
   into v_full;
 
   -- Another round where the groups at the head of the line had nothing to give (they were sent to their later turns).
@@ -89,20 +104,18 @@ begin
         and delivery_group.turn_at <= v_now
         and (p_site_id is null or delivery_group.site_id = p_site_id)
         and delivery_group.quota_key <> all (v_full)
+        and delivery_group.group_id <> all (v_passed)
       order by delivery_group.provider_key, delivery_group.turn_at, delivery_group.group_id
       limit p_group_limit
       for no key update skip locked
     )
     select pg_catalog.array_agg(line.group_id order by line.turn_at, line.group_id) from line into v_group_ids;
 
-    if v_group_ids is null then
-      -- Nobody stands in line. Somebody may have been left out by a transaction that committed late: look, once in a while.
-      exit when relay.wake_groups(v_now) = 0;
-      continue;
-    end if;
+    exit when v_group_ids is null;
+    v_turns := pg_catalog.cardinality(v_group_ids);
 
     for v_group in
-      select delivery_group.*
+      select delivery_group.*, chosen.turn
       from unnest(v_group_ids) with ordinality as chosen (group_id, turn)
       join relay.delivery_group on delivery_group.group_id = chosen.group_id
       order by chosen.turn
@@ -117,14 +130,20 @@ begin
       limit 1
       for update skip locked
       into v_slot;
-      continue when v_slot.slot_no is null;
+      if v_slot.slot_no is null then
+        v_full := v_full || v_group.quota_key;
+        continue;
+      end if;
 
       select provider_health_state.*
       from relay.provider_health_state
       where provider_health_state.group_id = v_group.group_id
       for update skip locked
       into v_circuit;
-      continue when v_circuit.group_id is null;
+      if v_circuit.group_id is null then
+        v_passed := v_passed || v_group.group_id;
+        continue;
+      end if;
 
       v_probing := v_circuit.state <> 'CLOSED';
       if v_circuit.state = 'OPEN' and v_circuit.next_probe_at > v_now
@@ -136,7 +155,31 @@ begin
         continue;
       end if;
 
-      v_limit := least(v_left, p_batch_limit, case when v_probing then v_circuit.probe_limit else p_batch_limit end);
+      -- Each group leaves the others of this round their share of the rows; what they do not need goes to the next round.
+      v_limit := least(p_batch_limit, pg_catalog.ceil(v_left::numeric / (v_turns - v_group.turn + 1))::integer);
+      if v_probing then
+        -- After a probe that failed a single row goes, another one each time: a row that is the fault itself would
+        -- otherwise be in every probe of a small group, and keep its circuit open for ever.
+        v_limit := least(
+          v_limit, case when v_circuit.failure_count > c_failures_to_open then 1 else v_circuit.probe_limit end
+        );
+      end if;
+      -- A row that goes alone needs no look at the others.
+      select first.request_failures >= 3 and first.failed_epoch = v_circuit.epoch and first.expires_at > v_now
+      from (values (0::smallint), (1::smallint)) as bands (band)
+      cross join lateral (
+        select ready.*
+        from relay.ready
+        where ready.group_id = v_group.group_id and ready.band = bands.band and ready.next_attempt_at <= v_now
+        order by ready.group_id, ready.band, ready.next_attempt_at, ready.conversion_id
+        limit 1
+      ) as first
+      order by bands.band
+      limit 1
+      into v_alone;
+      if v_alone then
+        v_limit := 1;
+      end if;
       v_token := pg_catalog.gen_random_uuid();
 
       with urgent as materialized (
@@ -184,12 +227,12 @@ begin
         returning 1
       ), batch as (
         insert into relay.inflight (
-          claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, conversion_ids, seqs, retry_counts,
-          request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
+          claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, slot_token, conversion_ids, seqs,
+          retry_counts, request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
         )
         select
           v_token, p_run_id, v_group.group_id, v_circuit.epoch + v_probing::integer, v_probing, v_slot.quota_key,
-          v_slot.slot_no,
+          v_slot.slot_no, v_token,
           pg_catalog.array_agg(taken.conversion_id order by taken.place),
           pg_catalog.array_agg(taken.seq + 1 order by taken.place),
           pg_catalog.array_agg(taken.retry_count order by taken.place),
@@ -223,7 +266,8 @@ begin
       update relay.delivery_group
       set turn_at = case
         when v_probing and v_taken > 0 then v_lease_until
-        else coalesce(greatest(v_more, v_now), 'infinity')
+        when v_more is null then 'infinity'
+        else greatest(v_more, v_now)
       end
       where delivery_group.group_id = v_group.group_id;
 
@@ -271,11 +315,12 @@ $$;
 
 comment on function relay.claim_offline_conversion_jobs_v2 is
   'Claims due conversions of up to p_group_limit groups, those that waited longest for their turn first; within a group '
-  'those that expire within 48 hours first, then in order of their due time. One row per group: the claim (null where '
-  'rows only expired), its circuit, and arrays with one entry per conversion. Takes a slot per claim, ends expired rows, '
-  'returns lapsed claims of others, turns a due circuit HALF_OPEN and then takes at most its probe_limit rows. Chosen '
-  'shape: a line of groups (turn_at) and an index walk within each group, because its cost depends on what it takes and '
-  'not on what waits; window functions and counts over the backlog cost 1.3 s at 10M rows. Never waits for a lock. '
-  'Raises CR001 for bad arguments.';
+  'those that expire within 48 hours first, then in order of their due time. The rows are shared out: a large group gets '
+  'what the others of its round leave. One row per group: the claim (null where rows only expired), its circuit, and '
+  'arrays with one entry per conversion. Takes a slot per claim, ends expired rows, returns lapsed claims of others, wakes '
+  'groups that were left out of the line, turns a due circuit HALF_OPEN and then takes at most its probe_limit rows, and '
+  'one after a probe that failed. Chosen shape: a line of groups (turn_at) and an index walk within each group, because '
+  'its cost depends on what it takes and not on what waits; window functions and counts over the backlog cost 1.3 s at '
+  '10M rows. Passes over groups, slots, circuits and rows that are locked. Raises CR001 for bad arguments.';
 
 grant execute on function relay.claim_offline_conversion_jobs_v2 to relay_service;

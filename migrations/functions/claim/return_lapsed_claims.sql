@@ -50,13 +50,14 @@ begin
     join relay.conversion on conversion.conversion_id = part.conversion_id
   ), told as (
     insert into relay.conversion_outcome (
-      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, recorded_at
+      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, sent_target, recorded_at
     )
     select
       lost.conversion_id, lost.seq,
       case when lost.lost_claims >= 20 then 'EXHAUSTED' else 'LEASE_LOST' end,
       case when lost.maybe_delivered then 'AMBIGUOUS' else 'TRANSIENT' end,
-      'CLAIM_LOST', lost.retry_count, case when lost.lost_claims < 20 then p_now end, p_now
+      'CLAIM_LOST', lost.retry_count, case when lost.lost_claims < 20 then p_now end,
+      case when lost.lost_claims >= 20 and lost.maybe_delivered then lost.target end, p_now
     from lost
   ), back as (
     insert into relay.ready (
@@ -73,6 +74,7 @@ begin
     from gone
     where upload_slot.quota_key = gone.quota_key
       and upload_slot.slot_no = gone.slot_no
+      and upload_slot.claim_token = gone.slot_token
       and upload_slot.lease_until < p_now
   )
   select

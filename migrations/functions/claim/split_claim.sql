@@ -27,7 +27,7 @@ begin
   set lease_until = v_lease_until
   where upload_slot.quota_key = v_claim.quota_key
     and upload_slot.slot_no = v_claim.slot_no
-    and upload_slot.claim_token is not null;
+    and upload_slot.claim_token = v_claim.slot_token;
 
   return query
   with piece as (
@@ -50,12 +50,12 @@ begin
     group by row.part
   ), made as (
     insert into relay.inflight (
-      claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, conversion_ids, seqs, retry_counts,
-      request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
+      claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, slot_token, conversion_ids, seqs,
+      retry_counts, request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
     )
     select
       piece.claim_token, v_claim.run_id, v_claim.group_id, v_claim.circuit_epoch, v_claim.is_probe, v_claim.quota_key,
-      v_claim.slot_no, piece.conversion_ids, piece.seqs, piece.retry_counts, piece.request_failures, piece.lost_claims,
+      v_claim.slot_no, v_claim.slot_token, piece.conversion_ids, piece.seqs, piece.retry_counts, piece.request_failures, piece.lost_claims,
       piece.maybe_delivered, piece.targets, v_claim.claimed_at, v_lease_until
     from piece
   )

@@ -14,23 +14,37 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
+  v_now timestamptz;
   v_group_id integer;
 begin
-  perform relay.ensure_groups(array[p_site_id], array[p_provider_key], v_now);
-  select delivery_group.group_id
-  from relay.delivery_group
-  where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key
-  for no key update
-  into v_group_id;
-
-  insert into relay.quota (quota_key) values (p_quota_key) on conflict do nothing;
+  perform relay.ensure_groups(
+    array[p_site_id], array[p_provider_key], coalesce(p_now, pg_catalog.clock_timestamp())
+  );
+  -- Before the group is locked (slots come first everywhere), and only what is missing: an insert that meets a row waits for
+  -- whoever is writing it.
+  insert into relay.quota (quota_key)
+  select p_quota_key
+  where not exists (select from relay.quota where quota.quota_key = p_quota_key)
+  on conflict do nothing;
   insert into relay.upload_slot (quota_key, slot_no)
   select quota.quota_key, slot.slot_no
   from relay.quota
   cross join pg_catalog.generate_series(1, quota.slots) as slot (slot_no)
   where quota.quota_key = p_quota_key
+    and not exists (
+      select
+      from relay.upload_slot
+      where upload_slot.quota_key = quota.quota_key and upload_slot.slot_no = slot.slot_no
+    )
   on conflict do nothing;
+
+  select delivery_group.group_id
+  from relay.delivery_group
+  where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key
+  for no key update
+  into v_group_id;
+  -- Read under the lock: no claim can take a group from here on with the old credentials, and an older claim opens no hold.
+  v_now := coalesce(p_now, pg_catalog.clock_timestamp());
 
   insert into relay.provider_credentials (group_id, key_version, sealed, created_at, updated_at)
   values (v_group_id, p_key_version, p_sealed, v_now, v_now)

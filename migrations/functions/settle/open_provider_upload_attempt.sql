@@ -32,7 +32,15 @@ begin
   set lease_until = v_lease_until
   where upload_slot.quota_key = v_claim.quota_key
     and upload_slot.slot_no = v_claim.slot_no
-    and upload_slot.claim_token is not null;
+    and upload_slot.claim_token = v_claim.slot_token;
+  -- The other parts of a claim that was cut wait for this request, and must not lapse meanwhile.
+  if v_claim.slot_token <> p_claim_token then
+    update relay.inflight
+    set lease_until = v_lease_until
+    where inflight.slot_token = v_claim.slot_token
+      and inflight.claim_token <> p_claim_token
+      and inflight.lease_until > v_now;
+  end if;
 
   insert into relay.provider_upload_attempts (
     attempt_id, group_id, site_id, provider_key, run_id, claim_token, transport, request_sha256, conversions, is_probe,
@@ -48,8 +56,8 @@ end;
 $$;
 
 comment on function relay.open_provider_upload_attempt is
-  'Writes the ledger row of a request before it leaves, and gives the claim and its slot a new lease for it. The attempt''s '
-  'id; null where the claim was lost or has lapsed: then nothing may be sent. Raises CR002 where p_targets does not fit. '
-  'Locks the claim.';
+  'Writes the ledger row of a request before it leaves, and gives the claim, the parts of it that wait and their slot a new '
+  'lease. The attempt''s id; null where the claim was lost or has lapsed: then nothing may be sent. Raises CR002 where '
+  'p_targets does not fit. Locks the claim, its slot, its other parts.';
 
 grant execute on function relay.open_provider_upload_attempt to relay_service;

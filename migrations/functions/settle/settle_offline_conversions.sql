@@ -42,6 +42,7 @@ declare
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
   v_claim relay.inflight;
   v_hold_id bigint;
+  v_mended boolean := false;
   v_count integer;
   v_back timestamptz;
 begin
@@ -65,7 +66,48 @@ begin
     raise exception 'the arrays must have one entry per conversion of the claim, %', v_count using errcode = 'CR002';
   end if;
 
-  if p_group_hold_scope is not null then
+  -- An outcome that says nothing of where its conversion goes would lose it.
+  if exists (
+      select
+      from unnest(p_outcomes) as given (outcome)
+      where given.outcome <> all (array[
+        'DELIVERED', 'DUPLICATE', 'UNMATCHED', 'SUPERSEDED', 'CONSENT_DENIED', 'REJECTED', 'EXPIRED', 'EXHAUSTED',
+        'UNCONFIRMED', 'SUBMITTED', 'RETRY', 'DELAYED', 'UNANSWERED', 'HELD', 'RELEASED'
+      ])
+    )
+    or 'SUBMITTED' = any (p_outcomes) and (p_attempt_id is null or p_provider_request_id is null)
+  then
+    raise exception 'an outcome is unknown, or submitted without the request that is asked for later' using errcode = 'CR002';
+  end if;
+
+  -- Lock order, here and wherever several are taken: claim, slot, quota, circuit, group, holds, metrics.
+  if not p_keep_slot then
+    update relay.upload_slot
+    set lease_until = '-infinity', claim_token = null
+    where upload_slot.quota_key = v_claim.quota_key
+      and upload_slot.slot_no = v_claim.slot_no
+      and upload_slot.claim_token = v_claim.slot_token;
+  end if;
+  if p_throttle_scope = 'quota_key' then
+    update relay.quota
+    set throttled_until = greatest(quota.throttled_until, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))
+    where quota.quota_key = v_claim.quota_key;
+  end if;
+  if p_group_hold_scope is not null or 'row' = any (p_hold_scopes) or 'conversion_action' = any (p_hold_scopes) then
+    perform
+    from relay.provider_health_state
+    where provider_health_state.group_id = v_claim.group_id
+    for no key update;
+    perform from relay.delivery_group where delivery_group.group_id = v_claim.group_id for no key update;
+    -- Credentials that came after the claim are the mend already: its rows go again with them, under no hold.
+    v_mended := exists (
+      select
+      from relay.provider_credentials
+      where provider_credentials.group_id = v_claim.group_id and provider_credentials.updated_at > v_claim.claimed_at
+    );
+  end if;
+
+  if p_group_hold_scope is not null and not v_mended then
     insert into relay.hold (group_id, scope, scope_key, code, opened_at)
     values (v_claim.group_id, p_group_hold_scope, '', p_group_hold_code, v_now)
     on conflict (group_id, scope, scope_key) where lifted_at is null do nothing
@@ -81,10 +123,11 @@ begin
       turn_at = 'infinity'
     where delivery_group.group_id = v_claim.group_id and delivery_group.hold_id is null;
   end if;
-  if 'row' = any (p_hold_scopes) or 'conversion_action' = any (p_hold_scopes) then
+  if ('row' = any (p_hold_scopes) or 'conversion_action' = any (p_hold_scopes)) and not v_mended then
     with opened as (
       insert into relay.hold (group_id, scope, scope_key, code, opened_at)
-      select distinct on (parked.scope, parked.scope_key) v_claim.group_id, parked.scope, parked.scope_key, parked.code, v_now
+      select distinct on (parked.scope, parked.scope_key)
+        v_claim.group_id, parked.scope, parked.scope_key, coalesce(parked.code, 'NO_CODE'), v_now
       from unnest(p_hold_scopes, p_hold_keys, p_codes) as parked (scope, scope_key, code)
       where parked.scope is not null
       order by parked.scope, parked.scope_key
@@ -92,15 +135,6 @@ begin
       returning 1
     )
     select coalesce(hold_opened, false) or exists (select from opened) into hold_opened;
-    -- Nobody may lift these holds until we are done; one that was lifted while we waited parks nothing.
-    perform
-    from relay.hold
-    where hold.group_id = v_claim.group_id
-      and hold.lifted_at is null
-      and (hold.scope, hold.scope_key) in (
-        select parked.scope, parked.scope_key from unnest(p_hold_scopes, p_hold_keys) as parked (scope, scope_key)
-      )
-    for share;
   end if;
 
   with settled as materialized (
@@ -136,11 +170,15 @@ begin
       and hold.lifted_at is null
   ), told as (
     insert into relay.conversion_outcome (
-      conversion_id, seq, outcome, class, code, attempt_id, retry_count, next_attempt_at, recorded_at
+      conversion_id, seq, outcome, class, code, attempt_id, retry_count, next_attempt_at, sent_target, recorded_at
     )
     select
       settled.conversion_id, settled.seq, settled.outcome, settled.class, settled.code, p_attempt_id, settled.retry_count,
-      settled.next_attempt_at, v_now
+      settled.next_attempt_at,
+      case
+        when settled.maybe_delivered and settled.outcome in ('REJECTED', 'EXHAUSTED', 'UNCONFIRMED') then settled.target
+      end,
+      v_now
     from settled
     order by settled.conversion_id
   ), back as (
@@ -192,16 +230,11 @@ begin
     end if;
   end if;
 
-  if not p_keep_slot then
-    update relay.upload_slot
-    set lease_until = '-infinity', claim_token = null
-    where upload_slot.quota_key = v_claim.quota_key and upload_slot.slot_no = v_claim.slot_no;
+  -- While parts of a probe are still to go, one that never left does not end it.
+  if not (p_keep_slot and p_circuit_result = 'none') then
+    circuit_change := relay.record_provider_outcome(v_claim.group_id, v_claim.circuit_epoch, p_circuit_result, v_now);
   end if;
-  if p_throttle_scope = 'quota_key' then
-    update relay.quota
-    set throttled_until = greatest(quota.throttled_until, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))
-    where quota.quota_key = v_claim.quota_key;
-  elsif p_throttle_scope = 'group' then
+  if p_throttle_scope = 'group' then
     update relay.delivery_group
     set
       throttled_until = greatest(
@@ -210,8 +243,13 @@ begin
       turn_at = greatest(delivery_group.turn_at, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))
     where delivery_group.group_id = v_claim.group_id;
   end if;
-  circuit_change := relay.record_provider_outcome(v_claim.group_id, v_claim.circuit_epoch, p_circuit_result, v_now);
   if v_back is not null then
+    -- A claim that is emptying the group sees nothing of what goes back: it must have taken the group out of the line
+    -- before we look whether it stands there.
+    perform
+    from relay.delivery_group
+    where delivery_group.group_id = v_claim.group_id
+    for no key update;
     perform relay.call_groups(array[v_claim.group_id], array[v_back]);
   end if;
   perform relay.increment_provider_upload_metrics(
@@ -227,7 +265,8 @@ $$;
 comment on function relay.settle_offline_conversions is
   'Settles a whole claim in one transaction: outcomes, what goes back to ready or is parked, holds, the ledger row, the '
   'receipt, throttles, circuit and metrics, together or not at all. accepted is false where the claim was lost: then '
-  'nothing changed, but the ledger row closed as STALE. Raises CR002 where the arrays do not fit the claim. Locks the '
-  'claim, its group''s holds, then the circuit, then the group.';
+  'nothing changed, but the ledger row closed as STALE. Where credentials came after the claim, no hold is opened and its '
+  'rows go again. Raises CR002 where the arrays do not fit the claim or an outcome is unknown. Locks, in this order: claim, slot, quota, circuit, '
+  'group, holds, metrics.';
 
 grant execute on function relay.settle_offline_conversions to relay_service;

@@ -41,7 +41,7 @@ impl CallError {
             cause.downcast_ref::<BootError>().is_some()
                 || matches!(
                     cause.downcast_ref::<StoreError>(),
-                    Some(StoreError::Unavailable(_) | StoreError::WrongSchema(_))
+                    Some(StoreError::Unavailable(_) | StoreError::Busy(_) | StoreError::WrongSchema(_))
                 )
         });
         if unavailable { Self::Unavailable(told) } else { Self::Failed(told) }

@@ -67,7 +67,8 @@ impl HttpCall {
         let body = text(event, "body");
         let encoded = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
         let body = if encoded {
-            base64::engine::general_purpose::STANDARD.decode(&body).unwrap_or_default()
+            // What is no base64 stays as it is, and is no JSON either: an empty body would be a call without fields.
+            base64::engine::general_purpose::STANDARD.decode(&body).unwrap_or_else(|_| body.into_bytes())
         } else {
             body.into_bytes()
         };

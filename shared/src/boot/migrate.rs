@@ -85,7 +85,6 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
         Ok(())
     })
     .await?;
-
     let applied = let_it_settle(&mut client, async |tx| read_newest_migration(tx).await).await?;
     if let Some(newer) = applied.filter(|applied| applied.as_str() > NEWEST_MIGRATION) {
         info!(migration = newer, "the schema is newer than this program and stays as it is");

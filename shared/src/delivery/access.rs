@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::Mutex as AsyncMutex;
@@ -29,7 +30,16 @@ pub struct Access {
 }
 
 /// One token, behind a lock that is held while it is fetched: those who come meanwhile wait for the same one.
-type TokenPlace = Arc<AsyncMutex<Option<Arc<AccessToken>>>>;
+type TokenPlace = Arc<AsyncMutex<LastToken>>;
+
+/// What the last fetch of a token gave.
+#[derive(Default)]
+struct LastToken {
+    token: Option<Arc<AccessToken>>,
+    /// And when it gave none. Those who waited for it take it as their own: ten that asked a dead endpoint one after the
+    /// other would hold their claims for longer than their leases.
+    failure: Option<(Instant, TokenError)>,
+}
 
 /// Why there is no access.
 #[derive(Debug, thiserror::Error)]
@@ -117,10 +127,14 @@ impl Access {
             token.expires_at > now
                 && refused.is_none_or(|refused| !token.secret.matches(refused.secret.expose()))
         };
+        let asked = Instant::now();
         let place = self.token_place(account.token_key());
         let mut place = place.lock().await;
-        if let Some(token) = place.as_ref().filter(|token| good(token)) {
+        if let Some(token) = place.token.as_ref().filter(|token| good(token)) {
             return Ok(Arc::clone(token));
+        }
+        if let Some((_, failure)) = place.failure.as_ref().filter(|(failed, _)| *failed >= asked) {
+            return Err(failure.clone());
         }
         // Sharing saves requests; where it fails, the token endpoint is still there.
         let shared = self.shared_token(provider, account.token_key()).await.unwrap_or_else(|error| {
@@ -130,7 +144,13 @@ impl Access {
         let token = match shared.filter(good) {
             Some(token) => token,
             None => {
-                let token = account.refresh_token().await?;
+                let token = match account.refresh_token().await {
+                    Ok(token) => token,
+                    Err(failure) => {
+                        place.failure = Some((Instant::now(), failure.clone()));
+                        return Err(failure);
+                    }
+                };
                 if let Err(error) = self.share_token(provider, account.token_key(), &token).await {
                     warn!(provider = %provider, error = format!("{error:#}"), "the access token could not be shared");
                 }
@@ -138,7 +158,7 @@ impl Access {
             }
         };
         let token = Arc::new(token);
-        *place = Some(Arc::clone(&token));
+        place.token = Some(Arc::clone(&token));
         Ok(token)
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use super::access::Access;
 use super::claimed::Part;
@@ -107,33 +107,39 @@ impl Runner {
         Self { store, access, http_timeout, deadline, shutdown }
     }
 
-    /// Runs. What happened to groups is in the report; an error is what stopped the run itself.
+    /// Runs. What happened is added to the report, also where the run itself is stopped by an error.
     ///
     /// # Errors
     /// The database's, and a vault that does not open: then nothing was claimed.
-    pub async fn run(self, run: RunId, policy: &RunPolicy) -> anyhow::Result<(RunReport, Stopped)> {
+    pub async fn run(
+        self,
+        run: RunId,
+        policy: &RunPolicy,
+        report: &mut RunReport,
+    ) -> anyhow::Result<Stopped> {
         self.access.check_key().await.context("the newest data key does not open")?;
         let runner = Arc::new(self);
-        let mut report = RunReport::default();
         let mut uploads = JoinSet::new();
+        let mut whose = HashMap::new();
         let mut left = policy.limit.unwrap_or(usize::MAX);
         let stopped = loop {
             let stopped = runner.reason_to_stop(left);
             let mut claimed = 0;
             if stopped.is_none() && uploads.len() < UPLOADS_IN_FLIGHT {
-                let claims =
-                    runner.claim(run, policy, left, UPLOADS_IN_FLIGHT - uploads.len(), &mut report).await;
+                let claims = runner.claim(run, policy, left, UPLOADS_IN_FLIGHT - uploads.len(), report).await;
                 // Uploads that are on their way are seen through, whatever befell the claim.
                 let claims = match claims {
                     Ok(claims) => claims,
                     Err(error) => {
-                        drain(&mut uploads, &mut report).await;
+                        drain(&mut uploads, report).await;
+                        runner.log(policy, report);
                         return Err(error);
                     }
                 };
                 for upload in claims {
                     claimed += upload.rows();
-                    uploads.spawn(upload.start(Arc::clone(&runner)));
+                    let group = upload.group;
+                    whose.insert(uploads.spawn(upload.start(Arc::clone(&runner))).id(), group);
                 }
                 left = left.saturating_sub(claimed);
             }
@@ -141,15 +147,27 @@ impl Runner {
                 (Some(stopped), true) => break stopped,
                 (None, true) if claimed == 0 => break Stopped::Drained,
                 _ => {
-                    if let Some(done) = uploads.join_next().await {
-                        report.add(done.context("an upload panicked")?);
+                    match uploads.join_next().await {
+                        Some(Ok(done)) => report.add(done),
+                        // A fault of ours that struck one group; its claim's lease ends by itself.
+                        Some(Err(failure)) => {
+                            error!(error = %failure, "an upload panicked");
+                            if let Some((site, provider)) = whose.get(&failure.id()) {
+                                report.error(
+                                    *site,
+                                    *provider,
+                                    "an upload broke off: a fault of this program",
+                                );
+                            }
+                        }
+                        None => {}
                     }
                 }
             }
         };
-        runner.name_held_groups(policy, &mut report).await?;
-        runner.log(policy, &report);
-        Ok((report, stopped))
+        runner.log(policy, report);
+        runner.name_held_groups(policy, report).await?;
+        Ok(stopped)
     }
 
     /// Whether a part that has not started yet should be given back: a request that is cut off is an answer lost.
@@ -240,7 +258,7 @@ impl Runner {
                 rows: claim.rows,
                 depth: 0,
             });
-            claimed.push(Claimed { part, sealed, expired: claim.expired });
+            claimed.push(Claimed { group: (claim.site, provider), part, sealed, expired: claim.expired });
         }
         Ok(claimed)
     }
@@ -277,6 +295,7 @@ impl Runner {
 
 /// A claim with what opens its account.
 struct Claimed {
+    group: (SiteId, ProviderKey),
     part: Option<Part>,
     sealed: Option<crate::store::SealedCredentials>,
     expired: u64,

@@ -18,7 +18,9 @@ use super::run::Runner;
 use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, Outcome};
 use crate::providers::TokenError;
 use crate::providers::{AccessToken, Account, Reply, Request, SendError};
-use crate::store::{AttemptEnd, CircuitChange, SealedCredentials, Settled, Settlement, SlotUse, StoreError};
+use crate::store::{
+    AttemptEnd, CircuitChange, CircuitResult, SealedCredentials, Settled, Settlement, SlotUse, StoreError,
+};
 
 /// After a fault of ours (vault, database) a group waits this long, so that a run does not spin on it.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(60);
@@ -69,12 +71,12 @@ impl Upload {
             }
             Err(error) => return self.give_back(part, &format!("{:#}", anyhow::Error::from(error))).await,
         };
-        let token = match self.runner.access.token(part.provider, account.as_ref(), None).await {
-            Ok(token) => token,
+        let mut token = match self.token(&part, account.as_ref(), None).await {
+            Ok(Some(token)) => token,
+            Ok(None) => return self.release_all(part).await,
             Err(error) => return self.without_token(part, error).await,
         };
         self.left.push(part);
-        let mut token = token;
         while let Some(part) = self.left.pop() {
             if self.runner.must_stop() {
                 self.release(part).await?;
@@ -91,6 +93,20 @@ impl Upload {
         Ok(())
     }
 
+    /// The account's token, within the time that the run has; `None` where that ended first.
+    async fn token(
+        &self,
+        part: &Part,
+        account: &dyn Account,
+        refused: Option<&AccessToken>,
+    ) -> Result<Option<Arc<AccessToken>>, TokenError> {
+        let within = self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE);
+        tokio::select! {
+            token = timeout(within, self.runner.access.token(part.provider, account, refused)) => token.ok().transpose(),
+            () = self.runner.out_of_grace() => Ok(None),
+        }
+    }
+
     /// Sends one request, a second time where the token was refused.
     async fn send(
         &mut self,
@@ -101,10 +117,20 @@ impl Upload {
     ) -> Result<(), StoreError> {
         let mut refreshed = false;
         loop {
+            // The lease counts from here: it began in the database, and its answer may have taken its time.
+            let asked = Instant::now();
             let Some(attempt) = self.open_attempt(&part, request).await? else {
                 return Ok(());
             };
             let started = Instant::now();
+            if self.runner.lease().saturating_sub(asked.elapsed()) < self.runner.http_timeout + SETTLE_RESERVE
+            {
+                let reply = Reply { code: Some(ErrorCode::own("LEASE_SHORT")), ..Reply::default() };
+                let end = attempt_end(attempt, &reply, Class::Transient, Duration::ZERO);
+                self.runner.store.close_provider_upload_attempt(&end).await?;
+                warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "lease_lost", "a lease was too short to send within it");
+                return self.release_all(part).await;
+            }
             let within =
                 self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE).min(self.runner.http_timeout);
             // Whichever ends first; an answer that we do not wait for may have been a delivery.
@@ -112,6 +138,9 @@ impl Upload {
                 answer = timeout(within, account.send(request, token, Timestamp::now())) => answer.ok(),
                 () = self.runner.out_of_grace() => None,
             };
+            // Where it was our own time that ended, the provider is not to blame.
+            let cut_short =
+                answer.is_none() && (within < self.runner.http_timeout || self.runner.must_stop());
             let answer = answer.unwrap_or_else(|| {
                 let code = Some(ErrorCode::own("TIMEOUT"));
                 Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
@@ -131,13 +160,16 @@ impl Upload {
                     let class = answer.rows.iter().map(|row| row.verdict.class()).max().unwrap_or(Class::Ok);
                     let end = AttemptEnd { error_category: Some(class), ..end(&answer.reply, class) };
                     let decision = decide_answer(&part, &in_order_of_part(request, answer));
-                    return self.settle(&part, Some(end), decision).await;
+                    return self.settle_sent(&part, end, decision).await;
                 }
                 Err(SendError::Unauthorised(reply)) if !refreshed => {
                     refreshed = true;
                     self.runner.store.close_provider_upload_attempt(&end(&reply, Class::Transient)).await?;
-                    match self.runner.access.token(part.provider, account, Some(token)).await {
-                        Ok(new) => *token = new,
+                    match self.token(&part, account, Some(token)).await {
+                        // A request that could not be waited for would be an answer lost.
+                        Ok(Some(_)) if self.runner.must_stop() => return self.release_all(part).await,
+                        Ok(Some(new)) => *token = new,
+                        Ok(None) => return self.release_all(part).await,
                         Err(error) => return self.without_token(part, error).await,
                     }
                 }
@@ -153,8 +185,10 @@ impl Upload {
                         self.report.http_429 += 1;
                     }
                     let (class, decision) = decide_error(&part, &error);
+                    let circuit = if cut_short { CircuitResult::None } else { decision.circuit };
+                    let decision = Decision { circuit, ..decision };
                     self.report.error(part.site, part.provider, code_of(error.reply()).to_string());
-                    return self.settle(&part, Some(end(error.reply(), class)), decision).await;
+                    return self.settle_sent(&part, end(error.reply(), class), decision).await;
                 }
             }
         }
@@ -254,7 +288,29 @@ impl Upload {
     }
 
     async fn release(&mut self, part: Part) -> Result<(), StoreError> {
-        self.settle(&part, None, Decision::released(&part)).await
+        self.settle(&part, None, Decision::released(&part)).await.map(drop)
+    }
+
+    async fn release_all(&mut self, part: Part) -> Result<(), StoreError> {
+        let decision = Decision::released(&part);
+        self.settle_all(part, decision).await
+    }
+
+    /// Settles a part that was sent. Where its answer stops the group, the other parts do not start.
+    async fn settle_sent(
+        &mut self,
+        part: &Part,
+        end: AttemptEnd,
+        decision: Decision,
+    ) -> Result<(), StoreError> {
+        let stops = decision.throttle.is_some() || decision.group_hold.is_some();
+        let change = self.settle(part, Some(end), decision).await?;
+        if stops || change == Some(CircuitChange::Opened) {
+            while let Some(unstarted) = self.left.pop() {
+                self.release(unstarted).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Settles a part that cannot go, and gives back the parts of its claim that did not start.
@@ -262,15 +318,16 @@ impl Upload {
         while let Some(unstarted) = self.left.pop() {
             self.settle(&unstarted, None, Decision::released(&unstarted)).await?;
         }
-        self.settle(&part, None, decision).await
+        self.settle(&part, None, decision).await.map(drop)
     }
 
+    /// Tells the database; how the circuit changed, where it did.
     async fn settle(
         &mut self,
         part: &Part,
         attempt: Option<AttemptEnd>,
         decision: Decision,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<CircuitChange>, StoreError> {
         let settlement = Settlement {
             token: part.token,
             attempt,
@@ -289,6 +346,7 @@ impl Upload {
                     "stale_outcome: the claim was lost before its answer came",
                 );
                 warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "stale_outcome", "an answer came after its claim was lost");
+                Ok(None)
             }
             Settled::Accepted { circuit, hold_opened, counts } => {
                 let mut report = RunReport::default();
@@ -304,15 +362,15 @@ impl Upload {
                     let code = code.map(|code| code.to_string()).unwrap_or_default();
                     warn!(site.id = %part.site, provider = %part.provider, event = "hold_opened", code, "conversions wait for a mend");
                 }
+                Ok(circuit)
             }
         }
-        Ok(())
     }
 
     async fn settle_with_patience(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
         for wait in SETTLE_WAITS {
             match self.runner.store.settle_offline_conversions(settlement).await {
-                Err(StoreError::Unavailable(_)) => sleep(wait).await,
+                Err(StoreError::Unavailable(_) | StoreError::Busy(_)) => sleep(wait).await,
                 answer @ (Ok(_)
                 | Err(
                     StoreError::WrongSchema(_)

@@ -204,7 +204,7 @@ impl SendError {
 }
 
 /// The token endpoint gave no token.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum TokenError {
     /// Somebody has to mend something: reconnect, or repair the client.
     #[error("the token endpoint refused the grant: {code}")]

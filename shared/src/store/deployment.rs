@@ -1,4 +1,4 @@
-//! What this database is, and its partitions.
+//! What this database is, and its upkeep.
 
 use tokio_postgres::types::Type;
 
@@ -40,6 +40,15 @@ impl Store {
             .query_one("select made from relay.keep_partitions($1) as made", &[(&weeks_ahead, Type::INT4)])
             .await?;
         Ok(row.get("made"))
+    }
+
+    /// Walks on through what waits by `limit` rows (1 to 1,000,000): ends what is past its time, and puts first what
+    /// expires within 48 hours. How many conversions ended.
+    pub async fn expire_conversions(&self, limit: i32) -> Result<u64, StoreError> {
+        let row = self
+            .query_one("select expired from relay.expire_conversions($1)", &[(&limit, Type::INT4)])
+            .await?;
+        Ok(u64::try_from(row.get::<_, i32>("expired")).unwrap_or(0))
     }
 
     /// Sets how long circuits stay open, in seconds (1 to 86,400); a fifth of it comes on top at random.

@@ -12,45 +12,77 @@ pub enum StoreError {
     /// No connection, or it broke: a later call may succeed.
     #[error("the database cannot be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Somebody else had it locked, or both waited for each other: nothing was done, and a later call may succeed.
+    #[error("the database was busy with the same rows")]
+    Busy(#[source] Said),
     /// The schema is not there, or is older than this program.
     #[error("the schema does not serve this program: run `relay migrate`")]
-    WrongSchema(#[source] tokio_postgres::Error),
+    WrongSchema(#[source] Said),
     /// This login may not do that.
     #[error("the database does not permit this to the login of DATABASE_URL")]
-    NotPermitted(#[source] tokio_postgres::Error),
+    NotPermitted(#[source] Said),
     /// We called a function with what it does not take.
     #[error("the database refused an argument")]
-    BadArgument(#[source] tokio_postgres::Error),
+    BadArgument(#[source] Said),
     /// Anything else that the database said.
     #[error("the database refused the call")]
-    Refused(#[source] tokio_postgres::Error),
+    Refused(#[source] Said),
     /// An answer that no version of ours gives.
     #[error("the database answered what it should not: {0}")]
     Unexpected(&'static str),
 }
 
+/// What PostgreSQL said, without the values of rows: its `DETAIL` quotes whole ones, and so do its messages about values.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Said {
+    code: String,
+    message: String,
+}
+
+impl Said {
+    fn new(error: &tokio_postgres::error::DbError) -> Self {
+        let code = error.code().code().to_owned();
+        // Class 22 is about values, and names them.
+        let message = if code.starts_with("22") { "a value was refused" } else { error.message() };
+        Self { message: message.to_owned(), code }
+    }
+
+    /// The SQLSTATE.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(state) = error.code() else {
+        let Some(said) = error.as_db_error() else {
             return Self::Unavailable(Box::new(error));
         };
-        if ["CR001", "CR002", "CR005"].contains(&state.code()) {
-            return Self::BadArgument(error);
-        }
-        if *state == SqlState::UNDEFINED_FUNCTION
-            || *state == SqlState::UNDEFINED_TABLE
-            || *state == SqlState::INVALID_SCHEMA_NAME
+        let state = said.code();
+        let is_of = |classes: &[&str]| classes.iter().any(|class| state.code().starts_with(class));
+        let said = Said::new(said);
+        if is_of(&["CR001", "CR002", "CR005"]) {
+            Self::BadArgument(said)
+        } else if is_of(&[SqlState::LOCK_NOT_AVAILABLE.code(), "40"]) {
+            Self::Busy(said)
+        } else if [
+            SqlState::UNDEFINED_FUNCTION,
+            SqlState::UNDEFINED_TABLE,
+            SqlState::UNDEFINED_COLUMN,
+            SqlState::INVALID_SCHEMA_NAME,
+        ]
+        .contains(state)
         {
-            return Self::WrongSchema(error);
+            Self::WrongSchema(said)
+        } else if *state == SqlState::INSUFFICIENT_PRIVILEGE {
+            Self::NotPermitted(said)
+        } else if is_of(&["08", "57", "53", "28", "3D"]) {
+            // Class 08 is connections, class 57 an operator's shutdown, class 53 resources; 28 and 3D are a wrong login.
+            Self::Unavailable(Box::new(said))
+        } else {
+            Self::Refused(said)
         }
-        if *state == SqlState::INSUFFICIENT_PRIVILEGE {
-            return Self::NotPermitted(error);
-        }
-        // Class 08 is connections, class 57 an operator's shutdown, class 53 resources; 28 and 3D are a wrong login.
-        if ["08", "57", "53", "28", "3D"].iter().any(|class| state.code().starts_with(class)) {
-            return Self::Unavailable(Box::new(error));
-        }
-        Self::Refused(error)
     }
 }
 

@@ -23,7 +23,7 @@ pub use connect::{DatabaseConfig, connect_once};
 pub use credentials::{SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
 pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
-pub use error::StoreError;
+pub use error::{Said, StoreError};
 pub use reading::{AuditFault, ConversionCount, FoundConversion, GroupStanding, HeldGroup};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};

@@ -1,7 +1,7 @@
 //! The circuit of a group: what counts, what it writes, and how it closes again.
 
 use serde_json::json;
-use tests::world::World;
+use tests::world::{World, row};
 
 #[tokio::test]
 async fn five_requests_that_fail_as_a_whole_open_the_circuit_and_burn_no_retry() -> anyhow::Result<()> {
@@ -89,8 +89,8 @@ async fn a_probe_takes_five_rows_at_most_and_its_success_closes_the_circuit() ->
         1
     );
 
-    // Each row fails once more, five to a probe at most; then they are taken.
-    for _ in 0..10 {
+    // Each row fails once more, five in the first probe and one in each that follows; then they are taken.
+    for _ in 0..20 {
         world.let_pass("7 minutes").await?;
         world.run_worker().await?;
     }
@@ -200,10 +200,67 @@ async fn a_quota_answer_never_counts() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_row_that_fails_every_request_does_not_keep_a_small_groups_circuit_open() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "poison", "http.503", 1).await?;
+    world.run_worker().await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+
+    for _ in 0..3 {
+        world.let_pass("7 minutes").await?;
+        world.run_worker().await?;
+    }
+
+    assert_eq!(world.statuses().await?, "COMPLETED 3, RETRY 1");
+    world.assert_accounted_for().await
+}
+
+/// Rows of one order, which never share a request: a claim of them is cut into as many parts.
+async fn enqueue_one_order(world: &World, directive: &str, rows: usize) -> anyhow::Result<()> {
+    let site = world.site(json!({})).await?;
+    let order = |number| {
+        let mut row = row("part", directive, number);
+        row["order_id"] = json!("one");
+        row
+    };
+    let rows: Vec<_> = (0..rows).map(order).collect();
+    world.enqueue(site, &rows).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_asks_to_wait_stops_the_other_parts_of_its_claim() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    enqueue_one_order(&world, "http.429.90", 6).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!((answer.retry, answer.released), (1, 5), "{answer:?}");
+    assert_eq!(world.number("select count(*) from relay.provider_upload_attempts").await?, 1);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_circuit_that_opens_stops_the_other_parts_of_its_claim() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    enqueue_one_order(&world, "http.503", 9).await?;
+
+    let answer = world.run_worker().await?;
+    world.let_pass("7 minutes").await?;
+    world.run_worker().await?;
+
+    assert_eq!((answer.retry, answer.released), (5, 4), "{answer:?}");
+    let attempts = "select count(*) from relay.provider_upload_attempts";
+    assert_eq!(world.number(attempts).await?, 6, "five opened it, and a probe is one request");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_day_of_outage_loses_nothing() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
-    world.enqueue_many(site, "sale", "http.503*60", 12).await?;
+    world.enqueue_many(site, "sale", "http.503*20", 12).await?;
 
     // A probe every six minutes: twenty-four hours hold far more requests than the outage lasts for any row.
     for _ in 0..240 {

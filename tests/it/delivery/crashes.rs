@@ -139,3 +139,30 @@ async fn dead_letters_go_again_with_their_key_and_their_history() -> anyhow::Res
     assert_eq!(outcomes, "REJECTED REQUEUED DELIVERED");
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_dead_letter_that_may_have_been_delivered_goes_nowhere_else() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    for run in 0..20_i64 {
+        let claim = "select relay.open_provider_upload_attempt(claim_token, 'ads_api', '00', array[1], 10) \
+                     from relay.claim_offline_conversion_jobs_v2($1, 'google_ads', null, 10, 10, 10, 10)";
+        assert_eq!(world.sql.query(claim, &[&run]).await?.len(), 1, "claim {run}");
+        world.let_pass("1 minute").await?;
+    }
+    world.recover(json!({ "min_age_minutes": 0 })).await?;
+    assert_eq!(world.statuses().await?, "FAILED 1");
+
+    let answer = world.recover(json!({ "redrive": { "code": "CLAIM_LOST" } })).await?;
+    world.run_worker().await?;
+
+    assert_eq!(answer.redriven, 1);
+    assert_eq!(
+        world.standing("sale-0").await?.last_error,
+        "TARGET_CHANGED",
+        "it was sent to another place before"
+    );
+    assert_eq!(world.sandbox.summary().totals.conversions_counted, 0);
+    world.assert_accounted_for().await
+}

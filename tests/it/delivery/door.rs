@@ -186,3 +186,17 @@ fn money_keeps_every_digit() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_text_that_the_database_cannot_hold_sinks_its_own_row_alone() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let mut bad = row("bad", "ok", 1);
+    bad["custom_variables"] = json!({ "note": "a\u{0}b" });
+
+    let answers = world.enqueue(site, &[bad, row("good", "ok", 2)]).await?;
+
+    assert!(matches!(answers[0], ItemAnswer::Invalid(_)), "{answers:?}");
+    assert_eq!(results(&answers), [EnqueueResult::Queued]);
+    world.assert_accounted_for().await
+}

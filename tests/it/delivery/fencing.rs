@@ -208,7 +208,7 @@ async fn no_more_uploads_are_in_flight_than_the_quota_key_has_slots() -> anyhow:
 }
 
 #[tokio::test]
-async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
+async fn the_ledger_and_the_history_of_runs_are_closed_once_and_never_changed() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "ok", 1).await?;
@@ -218,6 +218,9 @@ async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
         "update relay.provider_upload_attempts set http_status = 500",
         "update relay.provider_upload_attempts set closed_at = null, state = 'OPEN'",
         "delete from relay.provider_upload_attempts",
+        "update relay.task_runs set notes = 'other'",
+        "update relay.task_runs set ended_at = null, status = null",
+        "delete from relay.task_runs",
     ] {
         let refused = world.sql.batch_execute(statement).await.expect_err(statement);
         assert_eq!(
@@ -227,4 +230,150 @@ async fn the_ledger_is_closed_once_and_never_changed() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn an_outcome_that_would_lose_its_conversion_is_refused() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    let claim = claim(store, 1, 1, 1).await?.remove(0);
+    let mut settlement = delivered(claim.token.unwrap(), None, 1);
+
+    for outcome in [Outcome::Cancelled, Outcome::LeaseLost, Outcome::Requeued, Outcome::Submitted] {
+        settlement.rows[0].outcome = outcome;
+        let refused = store.settle_offline_conversions(&settlement).await;
+        assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{outcome}: {refused:?}");
+    }
+
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_late_settling_frees_no_slot_but_its_own() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 4).await?;
+    let late = claim(store, 1, 1, 2).await?.remove(0);
+    // Its slot lapsed and was taken again while its claim is still there.
+    world
+        .sql
+        .execute(
+            "update relay.upload_slot set claim_token = gen_random_uuid() where claim_token is not null",
+            &[],
+        )
+        .await?;
+
+    store.settle_offline_conversions(&delivered(late.token.unwrap(), None, 2)).await?;
+
+    assert_eq!(
+        world.number("select count(*) from relay.upload_slot where claim_token is not null").await?,
+        1
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn parts_that_wait_for_a_request_do_not_lapse_meanwhile() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let store = &world.context.store;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    let whole = claim(store, 1, 1, 3).await?.remove(0);
+    let parts = store.split_claim(whole.token.unwrap(), &[0, 1, 2], LEASE).await?;
+
+    for (_, token) in &parts {
+        let attempt = store.open_provider_upload_attempt(*token, "ads_api", "00", &[1], LEASE).await?;
+        assert!(attempt.is_some(), "the part was lost while another was out");
+        world.let_pass("20 seconds").await?;
+        store.settle_offline_conversions(&delivered(*token, None, 1)).await?;
+    }
+
+    world.assert_accounted_for().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn holds_circuits_credentials_and_recovery_at_once_never_wait_for_each_other_in_a_ring()
+-> anyhow::Result<()> {
+    let world = World::new().await?;
+    let mut sites = Vec::new();
+    for name in ["a", "b", "c"] {
+        let site = world.site(json!({ "quota_key": "shared" })).await?;
+        world.enqueue_many(site, name, "ok", 120).await?;
+        sites.push(site);
+    }
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for run in 0..6_usize {
+        let store = world.context.store.clone();
+        tasks.spawn(async move {
+            for round in 0..25 {
+                for claim in claim(&store, run as i64, 3, 12).await? {
+                    let Some(token) = claim.token else { continue };
+                    let mut settlement = delivered(token, None, claim.rows.len());
+                    match (run + round) % 4 {
+                        0 => {
+                            settlement.group_hold =
+                                Some((shared::domain::HoldScope::Site, shared::domain::ErrorCode::own("X")));
+                            settlement.rows.iter_mut().for_each(|row| row.outcome = Outcome::Held);
+                        }
+                        1 => {
+                            settlement.circuit = CircuitResult::Transient;
+                            settlement.rows.iter_mut().for_each(|row| row.outcome = Outcome::Unanswered);
+                        }
+                        2 => {
+                            settlement.rows[0].outcome = Outcome::Held;
+                            settlement.rows[0].hold =
+                                Some((shared::domain::HoldScope::ConversionAction, "action".to_owned()));
+                            settlement.rows[1..].iter_mut().for_each(|row| row.outcome = Outcome::Released);
+                        }
+                        _ => {}
+                    }
+                    store.settle_offline_conversions(&settlement).await?;
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    for _ in 0..40 {
+        for site in &sites {
+            world.put_credentials(*site, json!({ "quota_key": "shared" })).await?;
+        }
+        world.recover(json!({ "min_age_minutes": 0 })).await?;
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn no_outcome_of_a_request_is_without_its_ledger_entry() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for transport in ["ads_api", "data_manager"] {
+        let site = world.site(json!({ "transport": transport })).await?;
+        for directive in
+            ["ok", "error.UNPARSEABLE_GCLID", "http.400.row", "http.503*2", "reset*1", "http.401*1"]
+        {
+            world.enqueue_many(site, &format!("{transport}-{directive}"), directive, 4).await?;
+        }
+    }
+
+    world.run_worker().await?;
+
+    let orphans = "select count(*) from relay.conversion_outcome as o \
+                   left join relay.provider_upload_attempts as a on a.attempt_id = o.attempt_id \
+                   left join relay.conversion as c on c.conversion_id = o.conversion_id \
+                   where a.attempt_id is null or a.group_id <> c.group_id or a.closed_at is null";
+    assert!(world.number("select count(*) from relay.conversion_outcome").await? > 48);
+    assert_eq!(world.number(orphans).await?, 0);
+    // And the other way round: what the ledger counts is what the outcomes say.
+    let counted = "select count(*) from relay.provider_upload_attempts as a \
+                   where completed_count + failed_count + retry_count + held_count + submitted_count \
+                   <> (select count(*) from relay.conversion_outcome as o where o.attempt_id = a.attempt_id)";
+    assert_eq!(world.number(counted).await?, 0);
+    world.assert_accounted_for().await
 }

@@ -1,8 +1,15 @@
 //! Stops that wait for a mend: they burn nothing, and go on by themselves.
 
+use std::time::Duration;
+
 use serde_json::json;
-use shared::domain::SiteId;
-use tests::world::World;
+use shared::boot::open_context;
+use shared::delivery::Deadline;
+use shared::domain::{KeyVersion, Secret, SiteId};
+use shared::engine::tasks::upload;
+use shared::store::StoredKey;
+use shared::vault::{LocalKey, Vault};
+use tests::world::{World, config, fields};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -43,6 +50,37 @@ async fn a_revoked_grant_holds_its_site_after_one_request_to_the_token_endpoint(
     assert_eq!(again.processed, 0, "it is not tried on a timer");
     assert_eq!((standing.status.as_str(), standing.last_error.as_str()), ("HELD", "invalid_grant"));
     assert_eq!(after.completed, 5);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn credentials_that_come_while_a_request_is_out_are_the_mend_already() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    let claimed = "select claim_token from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 1, 10, 10, 60)";
+    let token: Uuid = world.sql.query_one(claimed, &[]).await?.get(0);
+    world.put_credentials(site, json!({ "client_secret": "mended" })).await?;
+
+    // What the old credentials met is told only now.
+    let settled = world
+        .sql
+        .query_one(
+            "select accepted, hold_opened from relay.settle_offline_conversions($1, null, array['HELD', 'HELD'], \
+             array['CONFIG', 'CONFIG'], array['A', 'B'], array[0, 0], array[null, null]::timestamptz[], \
+             array['row', null], array['1', null], 'none', 'site', 'invalid_grant', null, null, null, null, null, null, \
+             null, false)",
+            &[&token],
+        )
+        .await?;
+    let answer = world.run_worker().await?;
+
+    assert_eq!(
+        (settled.get::<_, bool>(0), settled.get::<_, bool>(1)),
+        (true, false),
+        "accepted, and no hold"
+    );
+    assert_eq!(answer.completed, 2, "{answer:?}");
     world.assert_accounted_for().await
 }
 
@@ -113,6 +151,43 @@ async fn a_token_endpoint_that_is_down_charges_nobody() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_token_endpoint_that_fails_is_asked_once_by_all_who_wait_for_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for number in 0..5 {
+        let fields = json!({ "quota_key": format!("q{number}"), "refresh_token": "token_503" });
+        let site = world.site(fields).await?;
+        world.enqueue_many(site, &format!("s{number}"), "ok", 2).await?;
+    }
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.retry, 10, "{answer:?}");
+    assert_eq!(world.sandbox.summary().totals.requests, 1);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_never_answers_does_not_outlast_the_run() -> anyhow::Result<()> {
+    let world = World::with(Duration::from_secs(30)).await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let mut settings = world.environment();
+    settings.retain(|(name, _)| *name != "GOOGLE_OAUTH_TOKEN_URL");
+    settings.push(("GOOGLE_OAUTH_TOKEN_URL", format!("http://{}/token", silent.local_addr()?)));
+    let context = open_context(&config(settings)).await?;
+    let event = json!({ "mode": "worker", "provider_key": "google_ads" });
+    let request = upload::Request::parse(fields(event))?;
+
+    let run = upload::run(&context, &request, Deadline::after(Duration::from_secs(6)), Default::default());
+    let answer = tokio::time::timeout(Duration::from_secs(6), run).await??;
+
+    assert_eq!((answer.released, answer.processed), (2, 0), "{answer:?}");
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_credential_copied_to_another_sites_row_does_not_open() -> anyhow::Result<()> {
     let world = World::new().await?;
     let (rich, thief) = (world.site(json!({})).await?, world.site(json!({ "quota_key": "other" })).await?);
@@ -133,4 +208,25 @@ async fn a_credential_copied_to_another_sites_row_does_not_open() -> anyhow::Res
     assert_eq!(world.standing("stolen-0").await?.last_error, "CREDENTIALS_DO_NOT_OPEN");
     assert_eq!(world.sandbox.summary().totals.requests, 0, "nothing was sent");
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn credentials_under_two_key_versions_open_in_one_run() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let older = world.site(json!({ "quota_key": "older" })).await?;
+    let key = LocalKey::new(&Secret::new(tests::world::VAULT_KEY.to_owned()))?;
+    let vault = Vault::new(Box::new(key), "development", std::time::Instant::now);
+    let version = KeyVersion(2);
+    let wrapped = vault.create_key(version).await?.0;
+    world.context.store.add_vault_key(&StoredKey { version, source: "local".to_owned(), wrapped }).await?;
+    let newer = world.site(json!({ "quota_key": "newer" })).await?;
+    world.enqueue_many(older, "older", "ok", 2).await?;
+    world.enqueue_many(newer, "newer", "ok", 2).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.completed, 4, "{answer:?}");
+    let versions = "select count(distinct key_version) from relay.provider_credentials";
+    assert_eq!(world.number(versions).await?, 2);
+    Ok(())
 }

@@ -108,7 +108,8 @@ pub struct Answer {
     pub errors: Vec<String>,
 }
 
-/// Puts back what crashed runs left, until nothing is left or the deadline is near, and keeps the partitions ahead.
+/// Puts back what crashed runs left, until nothing is left or the deadline is near. What nobody else does yet it does
+/// along the way: it ends conversions past their time, and keeps the partitions ahead.
 ///
 /// # Errors
 /// The database's.
@@ -132,6 +133,7 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
         Some((redrive, limit)) => store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?,
         None => 0,
     };
+    let expired = store.expire_conversions(EXPIRY_ROWS).await?;
     store.keep_partitions(WEEKS_AHEAD).await?;
     let answer = Answer {
         ok: true,
@@ -147,6 +149,7 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
     let counters = json!({
         "claims": sum.claims, "requeued": sum.requeued, "exhausted": sum.exhausted,
         "attempts_settled": sum.attempts_settled, "leases_freed": sum.leases_freed, "redriven": redriven,
+        "expired": expired,
     });
     let notes = String::new();
     let end = RunEnd { status: RunStatus::Done, requests: 0, http_429: 0, errors: 0, notes, counters };
@@ -158,6 +161,9 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
     );
     Ok(answer)
 }
+
+/// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
+const EXPIRY_ROWS: i32 = 200_000;
 
 /// Partitions are made this far ahead: two months in which nobody need notice that nobody makes them.
 const WEEKS_AHEAD: i32 = 8;

@@ -132,8 +132,9 @@ pub async fn run(
         deadline,
         shutdown,
     );
-    match runner.run(run, &request.policy).await {
-        Ok((report, stopped)) => {
+    let mut report = RunReport::default();
+    match runner.run(run, &request.policy, &mut report).await {
+        Ok(stopped) => {
             let answer = answer(request, run, &report, stopped);
             let end = end(RunStatus::Done, &report, &answer, format!("stopped: {}", word(stopped)));
             context.store.finish_task_run(run, &end).await?;
@@ -141,7 +142,7 @@ pub async fn run(
             Ok(answer)
         }
         Err(failure) => {
-            let report = RunReport { errors_total: 1, ..RunReport::default() };
+            report.errors_total += 1;
             let notes = format!("{failure:#}");
             let answer = answer(request, run, &report, Stopped::Drained);
             let end = end(RunStatus::Error, &report, &answer, notes);

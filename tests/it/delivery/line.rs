@@ -1,0 +1,129 @@
+//! The line in which groups wait for a claim.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+use shared::domain::{ClaimToken, Class, Outcome, ProviderKey};
+use shared::store::{CircuitResult, ClaimRequest, Settled, SettledRow, Settlement, SlotUse};
+use tests::world::World;
+
+/// How many groups stand in line.
+const IN_LINE: &str = "select count(*) from relay.delivery_group where turn_at < 'infinity'";
+
+#[tokio::test]
+async fn a_group_that_has_nothing_left_leaves_the_line() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for name in ["a", "b", "c"] {
+        world.enqueue_many(world.site(json!({})).await?, name, "ok", 3).await?;
+    }
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.completed, 9, "{answer:?}");
+    assert_eq!(world.number(IN_LINE).await?, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn many_idle_groups_hide_no_work_from_a_run() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    // As many as all rounds of a claim visit, and some.
+    for number in 0..220 {
+        world.enqueue_many(world.site(json!({})).await?, &format!("sale-{number}"), "ok", 1).await?;
+    }
+    assert_eq!(world.run_worker().await?.completed, 220);
+    world.enqueue_many(world.site(json!({})).await?, "late", "ok", 1).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.completed, 1, "{answer:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn what_goes_back_while_a_claim_empties_the_group_is_not_forgotten() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    let store = world.context.store.clone();
+    let run = store.start_task_run("upload:google_ads", None).await?;
+    let ask = ClaimRequest {
+        run,
+        provider: ProviderKey::GoogleAds,
+        site: None,
+        groups: 10,
+        rows: 10,
+        batch: 10,
+        lease: Duration::from_secs(30),
+    };
+    let claimed = store.claim_offline_conversion_jobs_v2(&ask).await?;
+    let token = claimed[0].token.context("a claim")?;
+    // The second claim ends a row that has expired, finds the group empty, and waits at its metrics with that.
+    world.enqueue_many(site, "old", "ok", 1).await?;
+    world.sql.batch_execute("update relay.ready set expires_at = clock_timestamp() - interval '1 s'").await?;
+    let curtain = world.database.connect().await?;
+    curtain.batch_execute("begin; select from relay.provider_upload_metrics for update").await?;
+    let emptying = tokio::spawn({
+        let store = store.clone();
+        async move { store.claim_offline_conversion_jobs_v2(&ask).await }
+    });
+    wait_for_waiting(&world, 1).await?;
+    let going_back = tokio::spawn(async move { store.settle_offline_conversions(&unanswered(token)).await });
+    wait_for_waiting(&world, 2).await?;
+
+    curtain.batch_execute("rollback").await?;
+
+    assert_eq!(emptying.await??[0].expired, 1);
+    assert!(matches!(going_back.await??, Settled::Accepted { .. }));
+    assert_eq!(world.number(IN_LINE).await?, 1);
+    assert_eq!(world.run_worker().await?.completed, 1);
+    world.assert_accounted_for().await
+}
+
+/// The one row of a claim goes back, due at once.
+fn unanswered(token: ClaimToken) -> Settlement {
+    let row = SettledRow {
+        outcome: Outcome::Unanswered,
+        class: Some(Class::Split),
+        code: None,
+        wait: Duration::ZERO,
+        not_before: None,
+        hold: None,
+    };
+    Settlement {
+        token,
+        attempt: None,
+        rows: vec![row],
+        circuit: CircuitResult::None,
+        group_hold: None,
+        throttle: None,
+        slot: SlotUse::Free,
+    }
+}
+
+/// Until so many connections wait for a lock.
+async fn wait_for_waiting(world: &World, connections: i64) -> anyhow::Result<()> {
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let limit = Instant::now() + Duration::from_secs(10);
+    while world.number(waiting).await? < connections {
+        anyhow::ensure!(Instant::now() < limit, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics_count_every_request_that_was_answered() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "good", "ok", 7).await?;
+    world.enqueue_many(site, "poison", "http.400", 1).await?;
+
+    world.run_worker().await?;
+
+    let attempts = world.number("select count(*) from relay.provider_upload_attempts").await?;
+    assert!(attempts > 3, "{attempts}");
+    assert_eq!(world.number("select attempts_total from relay.provider_upload_metrics").await?, attempts);
+    world.assert_accounted_for().await
+}
