@@ -22,12 +22,14 @@ as $$
       where inflight.group_id = delivery_group.group_id
     ),
     backlog.oldest_due_at, provider_health_state.state, provider_health_state.failure_count,
-    provider_health_state.next_probe_at, hold.code, nullif(delivery_group.throttled_until, '-infinity'),
+    provider_health_state.next_probe_at, hold.code,
+    nullif(greatest(delivery_group.throttled_until, quota.throttled_until), '-infinity'),
     metrics.attempts_total, metrics.completed_total, metrics.failed_total, metrics.retry_total, metrics.submitted_total
   from relay.delivery_group
   join relay.provider_health_state on provider_health_state.group_id = delivery_group.group_id
   join relay.provider_upload_metrics as metrics on metrics.group_id = delivery_group.group_id
   left join relay.hold on hold.hold_id = delivery_group.hold_id
+  left join relay.quota on quota.quota_key = delivery_group.quota_key
   cross join lateral (
     -- Counting stops at 10,001: a look at the status must not walk a million rows.
     select

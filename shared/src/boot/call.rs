@@ -25,7 +25,12 @@ pub enum CallError {
     /// It cannot be understood: the caller has to change it.
     BadRequest(String),
     /// The database or its schema is not there for us: the same call may work later.
-    Unavailable(String),
+    Unavailable {
+        /// All of it, for the log and for whoever invoked us directly.
+        told: String,
+        /// What a caller over HTTP learns: no host names, no versions.
+        brief: String,
+    },
     /// Anything else.
     Failed(String),
 }
@@ -37,20 +42,23 @@ impl CallError {
             return Self::BadRequest(bad.to_string());
         }
         let told = format!("{error:#}");
-        let unavailable = error.chain().any(|cause| {
-            cause.downcast_ref::<BootError>().is_some()
-                || matches!(
-                    cause.downcast_ref::<StoreError>(),
-                    Some(StoreError::Unavailable(_) | StoreError::Busy(_) | StoreError::WrongSchema(_))
-                )
+        let brief = error.chain().find_map(|cause| {
+            let booting = cause.downcast_ref::<BootError>().map(ToString::to_string);
+            let stored = cause.downcast_ref::<StoreError>().filter(|error| {
+                matches!(error, StoreError::Unavailable(_) | StoreError::Busy(_) | StoreError::WrongSchema(_))
+            });
+            booting.or_else(|| stored.map(ToString::to_string))
         });
-        if unavailable { Self::Unavailable(told) } else { Self::Failed(told) }
+        match brief {
+            Some(brief) => Self::Unavailable { told, brief },
+            None => Self::Failed(told),
+        }
     }
 
     /// What is wrong.
     pub fn message(&self) -> &str {
         match self {
-            Self::BadRequest(told) | Self::Unavailable(told) | Self::Failed(told) => told,
+            Self::BadRequest(told) | Self::Unavailable { told, .. } | Self::Failed(told) => told,
         }
     }
 
@@ -58,7 +66,7 @@ impl CallError {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::BadRequest(_) => "BadRequest",
-            Self::Unavailable(_) => "Unavailable",
+            Self::Unavailable { .. } => "Unavailable",
             Self::Failed(_) => "Failed",
         }
     }

@@ -207,10 +207,9 @@ async fn call<A: Serialize>(
 fn refuse(error: &CallError) -> HttpAnswer {
     match error {
         CallError::BadRequest(told) => HttpAnswer::error(400, told),
-        CallError::Unavailable(told) => {
+        CallError::Unavailable { told, brief } => {
             error!(error = told, "the call failed");
-            // What exactly is down is for the log: a caller learns no host names.
-            HttpAnswer::error(503, told.split(": ").next().unwrap_or_default())
+            HttpAnswer::error(503, brief)
         }
         CallError::Failed(told) => {
             error!(error = told, "the call failed");

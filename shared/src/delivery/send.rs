@@ -142,7 +142,7 @@ impl Upload {
             let cut_short =
                 answer.is_none() && (within < self.runner.http_timeout || self.runner.must_stop());
             let answer = answer.unwrap_or_else(|| {
-                let code = Some(ErrorCode::own("TIMEOUT"));
+                let code = Some(ErrorCode::own(if cut_short { "CUT_SHORT" } else { "TIMEOUT" }));
                 Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
             });
             self.report.requests += 1;

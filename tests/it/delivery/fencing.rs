@@ -377,3 +377,19 @@ async fn no_outcome_of_a_request_is_without_its_ledger_entry() -> anyhow::Result
     assert_eq!(world.number(counted).await?, 0);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_claim_never_waits_for_a_row_that_somebody_holds() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 5).await?;
+    let mut somebody = world.database.connect().await?;
+    let held = somebody.transaction().await?;
+    held.execute("select from relay.ready order by conversion_id limit 1 for update", &[]).await?;
+    held.execute("select from relay.upload_slot where slot_no = 1 for update", &[]).await?;
+
+    let claims = tokio::time::timeout(LEASE, claim(&world.context.store, 1, 1, 10)).await??;
+
+    assert_eq!(claims[0].rows.len(), 4, "it takes the others, over another slot");
+    Ok(())
+}
