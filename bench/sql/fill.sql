@@ -35,7 +35,9 @@ cross join lateral generate_series(1, share.size);
 
 insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload)
 select
-  conversion_id, group_id, 'sale-' || conversion_id, 'conversion', now() - interval '1 hour' + random() * interval '50 minutes',
+  conversion_id, group_id, 'sale-' || conversion_id, 'conversion',
+  -- In the order of arrival, as at the door.
+  now() - interval '1 hour' + (conversion_id - relay.id_floor(now() - interval '1 hour'))::float8 / {rows} * interval '50 minutes',
   now() + interval '30 days', now() - interval '1 hour',
   jsonb_build_object(
     'external_id', 'sale-' || conversion_id, 'kind', 'conversion', 'occurred_at', '2026-11-20T10:00:00Z', 'value', '12.50',

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::peers::Peers;
 use crate::report::Report;
-use crate::server::Server;
+use crate::server::{Looks, Server};
 
 #[derive(Parser)]
 #[command(about = "Side-by-side benchmarks, each on a durable PostgreSQL of its own")]
@@ -29,6 +29,8 @@ struct Arguments {
     /// Appends the tables to bench/RESULTS.md.
     #[arg(long, global = true)]
     record: bool,
+    #[command(flatten)]
+    looks: Looks,
     #[command(subcommand)]
     what: What,
 }
@@ -99,12 +101,12 @@ async fn main() -> anyhow::Result<()> {
             let sites: Vec<SiteId> = sites.into_iter().map(SiteId).collect();
             ours::enqueue(rows, batch, &sites).await
         }
-        what => measure(what, arguments.record).await,
+        what => measure(what, arguments.record, arguments.looks).await,
     }
 }
 
-async fn measure(what: What, record: bool) -> anyhow::Result<()> {
-    let server = Server::start().await?;
+async fn measure(what: What, record: bool, looks: Looks) -> anyhow::Result<()> {
+    let server = Server::start(looks).await?;
     let peers = match what {
         What::WholePath { .. } | What::Enqueue { .. } | What::All { .. } => install_peers().await,
         What::Claim { .. } | What::Fairness { .. } | What::Memory { .. } => None,

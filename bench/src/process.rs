@@ -9,6 +9,13 @@ pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     Ok(read_stat(pid).with_context(|| format!("read the CPU time of process {pid}"))?.own)
 }
 
+/// Milliseconds that a process with one thread has run, to the nanosecond.
+pub(crate) fn running_milliseconds(pid: u32) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).context("read a process's run time")?;
+    let running = text.split(' ').next().and_then(|number| number.parse::<f64>().ok());
+    Ok(running.context("a process's run time is no number")? / 1e6)
+}
+
 /// CPU seconds of a whole server: its main process, the children that live, and those that have ended.
 pub(crate) fn cpu_seconds_with_children(pid: u32) -> anyhow::Result<f64> {
     let parent = read_stat(pid).with_context(|| format!("read the CPU time of process {pid}"))?;

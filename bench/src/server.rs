@@ -1,5 +1,9 @@
 //! The server under measurement: durable as in production, and what it costs from one moment to another.
 
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::{fs, io};
+
 use anyhow::Context as _;
 use relay_cli::postgres::{Durability, ThrowawayPostgres};
 use tokio_postgres::{Client, NoTls};
@@ -17,10 +21,26 @@ const SETTINGS: [(&str, &str); 6] = [
     ("maintenance_work_mem", "512MB"),
 ];
 
+/// Counts statements, those inside functions too; it costs a little, so it is not there by default.
+const COUNTING: [(&str, &str); 2] =
+    [("shared_preload_libraries", "pg_stat_statements"), ("pg_stat_statements.track", "all")];
+
+/// What is looked at besides the figures.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Looks {
+    /// SQL that is applied to our database after the migrations, to measure a proposal.
+    #[arg(long, global = true)]
+    pub(crate) proposal: Option<PathBuf>,
+    /// Shows the statements that took longest, those inside functions too (needs pg_stat_statements).
+    #[arg(long, global = true)]
+    pub(crate) statements: bool,
+}
+
 /// A PostgreSQL of our own.
 pub(crate) struct Server {
     postgres: ThrowawayPostgres,
     admin: Client,
+    looks: Looks,
 }
 
 /// What some work cost.
@@ -59,10 +79,41 @@ impl Cost {
 
 impl Server {
     /// Starts it.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
-        let postgres = ThrowawayPostgres::start_with_tcp(Durability::Durable, &SETTINGS)?;
+    pub(crate) async fn start(looks: Looks) -> anyhow::Result<Self> {
+        let counting: &[_] = if looks.statements { &COUNTING } else { &[] };
+        let settings = [&SETTINGS, counting].concat();
+        let postgres = ThrowawayPostgres::start_with_tcp(Durability::Durable, &settings)?;
         let admin = connect(&url(&postgres, "postgres", "postgres")?).await?;
-        Ok(Self { postgres, admin })
+        if looks.statements {
+            admin.batch_execute("create extension pg_stat_statements").await?;
+        }
+        Ok(Self { postgres, admin, looks })
+    }
+
+    /// Puts the proposal in place, where there is one.
+    pub(crate) async fn propose(&self, sql: &Client) -> anyhow::Result<()> {
+        let Some(file) = &self.looks.proposal else { return Ok(()) };
+        let proposal = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        sql.batch_execute(&format!("set role relay_owner; {proposal}; reset role"))
+            .await
+            .context("the proposal")
+    }
+
+    /// Shows what took longest since it was last shown.
+    async fn show_statements(&self) -> anyhow::Result<()> {
+        let statements = "select total_exec_time, calls, rows, wal_bytes::float8, \
+             regexp_replace(left(query, 110), '\\s+', ' ', 'g') \
+             from pg_stat_statements order by total_exec_time desc limit 25";
+        for row in self.admin.query(statements, &[]).await? {
+            let (milliseconds, calls, rows, wal): (f64, i64, i64, f64) =
+                (row.get(0), row.get(1), row.get(2), row.get(3));
+            let text: &str = row.get(4);
+            writeln!(
+                io::stderr(),
+                "{milliseconds:>9.0} ms {calls:>7} calls {rows:>8} rows {wal:>11} B  {text}"
+            )?;
+        }
+        Ok(())
     }
 
     /// Makes an empty database; one of the same name goes.
@@ -98,9 +149,15 @@ impl Server {
         worker: &mut Worker,
         provider: Option<&Worker>,
     ) -> anyhow::Result<Cost> {
+        if self.looks.statements {
+            self.admin.batch_execute("select pg_stat_statements_reset()").await?;
+        }
         let before = self.reading(worker, provider).await?;
         let answer = worker.work().await?;
         let after = self.reading(worker, provider).await?;
+        if self.looks.statements {
+            self.show_statements().await?;
+        }
         let number =
             |name: &str| answer[name].as_f64().with_context(|| format!("a worker did not say {name}"));
         Ok(Cost {

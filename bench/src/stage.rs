@@ -49,8 +49,10 @@ impl Stage {
         ]);
         let owner = settings.clone().into_iter().chain([("DATABASE_URL", admin.clone())]).collect();
         migrate(&config(owner)).await.context("migrate")?;
+        let sql = connect(&admin).await?;
+        server.propose(&sql).await?;
         let context = open_context(&config(settings.clone())).await.context("open the stage")?;
-        Ok(Self { context, sql: connect(&admin).await?, settings })
+        Ok(Self { context, sql, settings })
     }
 
     /// Sites with credentials; `quota_keys` OAuth clients share them.
