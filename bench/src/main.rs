@@ -101,7 +101,12 @@ async fn main() -> anyhow::Result<()> {
             let sites: Vec<SiteId> = sites.into_iter().map(SiteId).collect();
             ours::enqueue(rows, batch, &sites).await
         }
-        what => measure(what, arguments.record, arguments.looks).await,
+        what @ (What::WholePath { .. }
+        | What::Enqueue { .. }
+        | What::Claim { .. }
+        | What::Fairness { .. }
+        | What::Memory { .. }
+        | What::All { .. }) => measure(what, arguments.record, arguments.looks).await,
     }
 }
 
