@@ -144,7 +144,9 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
     };
     if record {
         let peers = peers.map(|peers| format!("; {}", peers.versions)).unwrap_or_default();
-        report::record(&reports, &format!("PostgreSQL {}{peers}", server.version().await?))?;
+        let proposal = server.proposal().map(|file| format!("; with the proposal {}", file.display()));
+        let proposal = proposal.unwrap_or_default();
+        report::record(&reports, &format!("PostgreSQL {}{peers}{proposal}", server.version().await?))?;
     }
     Ok(())
 }
