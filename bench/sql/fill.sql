@@ -49,9 +49,8 @@ from row_to_be
 order by conversion_id;
 insert into relay.conversion_key (external_id, group_id, conversion_id, digest)
 select external_id, group_id, conversion_id, '\x00000000000000000000000000000000' from relay.conversion;
--- One in a hundred expires soon.
 insert into relay.ready (group_id, band, next_attempt_at, conversion_id, expires_at, seq)
-select group_id, (conversion_id % 100 > 0)::integer, due_at, conversion_id, expires_at, 0 from relay.conversion;
+select group_id, 1, due_at, conversion_id, expires_at, 0 from relay.conversion;
 
 update relay.delivery_group set turn_at = now() - random() * interval '50 minutes';
 drop table share, row_to_be;

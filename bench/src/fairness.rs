@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::report::{Report, number, quantile, times};
 use crate::server::Server;
@@ -52,7 +52,7 @@ pub(crate) async fn run(server: &Server, whale_rows: usize) -> anyhow::Result<Re
 
     let mut worker = stage.child(&["upload"]).await?;
     let cost = server.measure(&mut worker, Some(&provider)).await?;
-    ensure!(cost.rows == (whale_rows + SMALL_GROUPS * SMALL_ROWS) as f64, "{} were delivered", cost.rows);
+    let all = (whale_rows + SMALL_GROUPS * SMALL_ROWS) as f64;
 
     let groups = stage.sql.query(COMPLETIONS, &[]).await?;
     let seconds: Vec<f64> = groups.iter().map(|row| row.get(0)).collect();
@@ -86,6 +86,13 @@ pub(crate) async fn run(server: &Server, whale_rows: usize) -> anyhow::Result<Re
         number(whale_fifo),
         times(whale_done / whale_fifo),
     ]);
+    if cost.rows < all {
+        report.note(format!(
+            "LOST TIME: the run said it was done with {} of {} delivered; the rest of the large group was left lying",
+            number(cost.rows),
+            number(all)
+        ));
+    }
     report.note(format!(
         "the large group's share of what was delivered until the last small one was done: {:.0} %",
         share * 100.0

@@ -37,6 +37,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    #[command(flatten)]
+    Benchmark(Benchmark),
+    #[command(flatten)]
+    Child(Part),
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
     /// Claim, upload to a loopback provider, persist everything; beside Graphile Worker, pg-boss and a per-row worker.
     WholePath {
         /// Conversions.
@@ -73,6 +81,11 @@ enum What {
         #[arg(long)]
         full: bool,
     },
+}
+
+/// What this program is as its own child.
+#[derive(Subcommand)]
+enum Part {
     /// The loopback provider, as a child process.
     #[command(hide = true)]
     Provider,
@@ -95,48 +108,45 @@ async fn main() -> anyhow::Result<()> {
     start_telemetry(Output::Stderr, "warn");
     let arguments = Arguments::parse();
     match arguments.what {
-        What::Provider => provider::serve().await,
-        What::Upload => ours::upload().await,
-        What::Produce { rows, batch, sites } => {
+        What::Child(Part::Provider) => provider::serve().await,
+        What::Child(Part::Upload) => ours::upload().await,
+        What::Child(Part::Produce { rows, batch, sites }) => {
             let sites: Vec<SiteId> = sites.into_iter().map(SiteId).collect();
             ours::enqueue(rows, batch, &sites).await
         }
-        what @ (What::WholePath { .. }
-        | What::Enqueue { .. }
-        | What::Claim { .. }
-        | What::Fairness { .. }
-        | What::Memory { .. }
-        | What::All { .. }) => measure(what, arguments.record, arguments.looks).await,
+        What::Benchmark(what) => measure(what, arguments.record, arguments.looks).await,
     }
 }
 
-async fn measure(what: What, record: bool, looks: Looks) -> anyhow::Result<()> {
+async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<()> {
     let server = Server::start(looks).await?;
     let peers = match what {
-        What::WholePath { .. } | What::Enqueue { .. } | What::All { .. } => install_peers().await,
-        What::Claim { .. } | What::Fairness { .. } | What::Memory { .. } => None,
-        What::Provider | What::Upload | What::Produce { .. } => None,
+        Benchmark::WholePath { .. } | Benchmark::Enqueue { .. } | Benchmark::All { .. } => {
+            install_peers().await
+        }
+        Benchmark::Claim { .. } | Benchmark::Fairness { .. } | Benchmark::Memory { .. } => None,
     };
     let server = &server;
     let peer = peers.as_ref();
     let reports = match what {
-        What::WholePath { rows } => vec![shown(whole_path::run(server, peer, rows).await?)?],
-        What::Enqueue { rows } => vec![shown(enqueue::run(server, peer, rows).await?)?],
-        What::Claim { full } => vec![shown(claim::run(server, claim::Sizes::of(full)).await?)?],
-        What::Fairness { rows } => vec![shown(fairness::run(server, rows).await?)?],
-        What::Memory { rows } => vec![shown(memory::run(server, rows).await?)?],
-        What::All { full } => vec![
+        Benchmark::WholePath { rows } => vec![shown(whole_path::run(server, peer, rows).await?)?],
+        Benchmark::Enqueue { rows } => vec![shown(enqueue::run(server, peer, rows).await?)?],
+        Benchmark::Claim { full } => vec![shown(claim::run(server, claim::Sizes::of(full)).await?)?],
+        Benchmark::Fairness { rows } => vec![shown(fairness::run(server, rows).await?)?],
+        Benchmark::Memory { rows } => vec![shown(memory::run(server, rows).await?)?],
+        Benchmark::All { full } => vec![
             shown(whole_path::run(server, peer, 100_000).await?)?,
             shown(enqueue::run(server, peer, 100_000).await?)?,
             shown(memory::run(server, 200_000).await?)?,
             shown(fairness::run(server, 200_000).await?)?,
             shown(claim::run(server, claim::Sizes::of(full)).await?)?,
         ],
-        What::Provider | What::Upload | What::Produce { .. } => Vec::new(),
     };
     if record {
         let peers = peers.map(|peers| format!("; {}", peers.versions)).unwrap_or_default();
-        report::record(&reports, &format!("PostgreSQL {}{peers}", server.version().await?))?;
+        let proposal = server.proposal().map(|file| format!("; with the proposal {}", file.display()));
+        let proposal = proposal.unwrap_or_default();
+        report::record(&reports, &format!("PostgreSQL {}{peers}{proposal}", server.version().await?))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The server under measurement: durable as in production, and what it costs from one moment to another.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::Context as _;
@@ -88,6 +88,11 @@ impl Server {
             admin.batch_execute("create extension pg_stat_statements").await?;
         }
         Ok(Self { postgres, admin, looks })
+    }
+
+    /// What was measured beyond the migrations.
+    pub(crate) fn proposal(&self) -> Option<&Path> {
+        self.looks.proposal.as_deref()
     }
 
     /// Puts the proposal in place, where there is one.
