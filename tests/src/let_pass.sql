@@ -2,7 +2,9 @@
 update relay.delivery_group set
   turn_at = turn_at - interval '{interval}',
   throttled_until = throttled_until - interval '{interval}',
-  circuit_until = circuit_until - interval '{interval}';
+  circuit_until = circuit_until - interval '{interval}',
+  floor_at = floor_at - interval '{interval}',
+  floor_until = floor_until - interval '{interval}';
 update relay.ready set
   next_attempt_at = next_attempt_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
 update relay.conversion set
@@ -12,7 +14,13 @@ update relay.held set expires_at = expires_at - interval '{interval}';
 update relay.inflight set
   claimed_at = claimed_at - interval '{interval}', lease_until = lease_until - interval '{interval}';
 update relay.upload_slot set lease_until = lease_until - interval '{interval}';
-update relay.quota set throttled_until = throttled_until - interval '{interval}';
+update relay.quota set
+  throttled_until = throttled_until - interval '{interval}',
+  minute_at = minute_at - interval '{interval}',
+  day_at = day_at - interval '{interval}';
+update relay.provider_circuit set
+  next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
+update relay.pause set paused_until = paused_until - interval '{interval}';
 update relay.provider_health_state set
   next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
 update relay.receipt set next_poll_at = next_poll_at - interval '{interval}';

@@ -71,7 +71,7 @@ begin
         else greatest(v_probe_at, delivery_group.throttled_until)
       end
     where delivery_group.group_id = p_group_id;
-    return 'opened';
+    return case when relay.open_provider_circuit(v_circuit.provider_key, v_now) then 'provider_opened' else 'opened' end;
   end if;
 
   if p_result = 'transient' then
@@ -109,7 +109,8 @@ comment on function relay.record_provider_outcome is
   'Tells a group''s circuit how one request ended: success (a conversion was delivered), answered (none was, but the '
   'provider spoke), transient (it failed as a whole), none (it never reached the provider). Answers opened or closed where '
   'the circuit changed. Five transient ones in a row open it for 5 to 6 minutes; a probe''s answer closes it or opens it '
-  'again; results of an older epoch change nothing. Opening writes two rows, whatever waits. Raises CR001 for an unknown '
-  'result. Locks the circuit, then its group.';
+  'again; results of an older epoch change nothing. Opening writes two rows, whatever waits, and answers provider_opened '
+  'where it was one group too many for the provider''s own circuit. Raises CR001 for an unknown result. Locks the circuit, '
+  'its group, then the provider''s circuit.';
 
 grant execute on function relay.record_provider_outcome to relay_service;

@@ -48,7 +48,8 @@ begin
     for no key update of delivery_group skip locked
   )
   update relay.delivery_group
-  set turn_at = woken.turn_at
+  -- What was missed may lie below the floor.
+  set turn_at = woken.turn_at, floor_until = '-infinity'
   from woken
   where delivery_group.group_id = woken.group_id;
   get diagnostics v_woken = row_count;

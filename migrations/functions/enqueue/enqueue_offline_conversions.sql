@@ -47,7 +47,7 @@ begin
   ), live as (
     select distinct on (given.external_id collate "C", delivery_group.group_id)
       given.external_id, delivery_group.group_id, given.conversion_id, given.item, given.kind, given.digest,
-      given.expires_at, given.payload, coalesce(given.due_at, v_now) as due_at
+      given.expires_at, given.payload, greatest(given.due_at, v_now) as due_at
     from given
     join relay.delivery_group
       on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key

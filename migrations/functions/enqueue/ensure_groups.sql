@@ -50,6 +50,10 @@ begin
   ), metrics as (
     insert into relay.provider_upload_metrics (group_id, site_id, provider_key)
     select made.group_id, made.site_id, made.provider_key from made
+  ), provider as (
+    insert into relay.provider_circuit (provider_key)
+    select distinct made.provider_key from made
+    on conflict do nothing
   ), holds as (
     insert into relay.hold (group_id, scope, scope_key, code, opened_at)
     select made.group_id, 'site', '', 'NO_CREDENTIALS', p_now from made
@@ -72,5 +76,5 @@ end;
 $$;
 
 comment on function relay.ensure_groups is
-  'Makes the sites and groups that are missing among the pairs (p_site_ids[i], p_provider_keys[i]): each with its circuit, '
+  'Makes the sites and groups that are missing among the pairs (p_site_ids[i], p_provider_keys[i]): each with its circuit (and its provider''s), '
   'its metrics, and the hold NO_CREDENTIALS that new credentials lift. Called by functions, not by programs.';

@@ -161,7 +161,10 @@ begin
       conversion_id, seq, retry_count, request_failures, lost_claims, maybe_delivered, target,
       outcome, class, code, wait_seconds, not_before, hold_scope, hold_key, place
     )
-    join relay.conversion on conversion.conversion_id = part.conversion_id
+    -- Looked up only for what goes back or is parked.
+    left join relay.conversion
+      on part.outcome = any (array['RETRY', 'DELAYED', 'UNANSWERED', 'RELEASED', 'HELD'])
+      and conversion.conversion_id = part.conversion_id
     left join relay.hold
       on part.outcome = 'HELD'
       and hold.group_id = v_claim.group_id
@@ -233,6 +236,12 @@ begin
   -- While parts of a probe are still to go, one that never left does not end it.
   if not (p_keep_slot and p_circuit_result = 'none') then
     circuit_change := relay.record_provider_outcome(v_claim.group_id, v_claim.circuit_epoch, p_circuit_result, v_now);
+    perform
+    from relay.provider_circuit
+    where provider_circuit.state = 'HALF_OPEN' and provider_circuit.probe_token = v_claim.slot_token;
+    if found then
+      circuit_change := coalesce(relay.record_provider_probe(v_claim.slot_token, p_circuit_result, v_now), circuit_change);
+    end if;
   end if;
   if p_throttle_scope = 'group' then
     update relay.delivery_group

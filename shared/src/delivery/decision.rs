@@ -30,7 +30,12 @@ impl Decision {
 
     /// And the group waits.
     pub(super) fn and_wait(self, wait: Duration) -> Self {
-        Self { throttle: Some(Throttle { scope: ThrottleScope::Group, wait }), ..self }
+        self.and_throttle(ThrottleScope::Group, wait)
+    }
+
+    /// And whoever shares this waits.
+    pub(super) fn and_throttle(self, scope: ThrottleScope, wait: Duration) -> Self {
+        Self { throttle: Some(Throttle { scope, wait }), ..self }
     }
 
     /// And the group is held.

@@ -23,6 +23,19 @@ pub const CLAIM_ROWS_LIMIT: usize = 10_000;
 /// Uploads of one process in flight at once. The semaphore in the database bounds them over all processes.
 pub const UPLOADS_IN_FLIGHT: usize = 10;
 
+/// A run claims again when so many of its uploads are still in flight: one claim for five places costs little more than
+/// one for one.
+pub const CLAIM_AGAIN_AT: usize = UPLOADS_IN_FLIGHT / 2;
+
+/// Or after this, so that no place idles while the others take their time.
+pub const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// The longest wait of a claimed batch for the request budget of its quota key; beyond, it is given back.
+pub const BUDGET_WAIT: Duration = Duration::from_secs(10);
+
+/// A run that finds nothing because another holds it for the moment looks again after this, once.
+pub const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// Whole requests that fail with a row before it is sent alone; the claim function knows the same number.
 pub const REQUEST_FAILURES_UNTIL_ALONE: u8 = 3;
 

@@ -5,10 +5,12 @@ mod claimed;
 mod decide;
 mod decision;
 mod enqueue;
+mod flight;
 pub mod limits;
 mod report;
 mod run;
 mod send;
+mod settle;
 
 pub use access::{Access, AccessError};
 pub use enqueue::{ItemAnswer, Producer, ProviderAnswer};

@@ -1,25 +1,21 @@
 //! The runner: claims, uploads, settles, until nothing is due or its time is up. Modes differ in data alone.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Serialize;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use super::access::Access;
-use super::claimed::Part;
-use super::limits::{
-    self, CLAIM_ROWS_LIMIT, LIST_GROUPS_LIMIT, SETTLE_RESERVE, SHUTDOWN_GRACE, UPLOADS_IN_FLIGHT,
-};
+use super::flight::Flight;
+use super::limits::{self, SETTLE_RESERVE, SHUTDOWN_GRACE};
 use super::report::{RunReport, Stopped};
-use super::send::Upload;
 use crate::domain::{ProviderKey, RunId, SiteId};
-use crate::store::{Claim, ClaimRequest, Store};
+use crate::store::Store;
 
 /// Why a run was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -79,6 +75,11 @@ impl Deadline {
         self.remaining() <= SETTLE_RESERVE
     }
 
+    /// What is left before a claim could no longer be finished.
+    fn spare(&self, http_timeout: Duration) -> Duration {
+        self.remaining().saturating_sub(SETTLE_RESERVE + http_timeout.min(self.total / 3))
+    }
+
     /// Whether a claim could still be finished: time to send, a third of the run at most, and to write it down.
     fn allows_a_claim(&self, http_timeout: Duration) -> bool {
         self.remaining() >= SETTLE_RESERVE + http_timeout.min(self.total / 3)
@@ -91,7 +92,9 @@ pub struct Runner {
     pub(super) access: Arc<Access>,
     pub(super) http_timeout: Duration,
     pub(super) deadline: Deadline,
-    shutdown: CancellationToken,
+    pub(super) shutdown: CancellationToken,
+    /// Whose turn it is among the policy's providers, so that none starves the others.
+    pub(super) turn: AtomicUsize,
 }
 
 impl Runner {
@@ -104,7 +107,7 @@ impl Runner {
         deadline: Deadline,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, access, http_timeout, deadline, shutdown }
+        Self { store, access, http_timeout, deadline, shutdown, turn: AtomicUsize::new(0) }
     }
 
     /// Runs. What happened is added to the report, also where the run itself is stopped by an error.
@@ -119,50 +122,34 @@ impl Runner {
     ) -> anyhow::Result<Stopped> {
         self.access.check_key().await.context("the newest data key does not open")?;
         let runner = Arc::new(self);
-        let mut uploads = JoinSet::new();
-        let mut whose = HashMap::new();
+        let mut flight = Flight::default();
         let mut left = policy.limit.unwrap_or(usize::MAX);
+        let mut idle = None;
         let stopped = loop {
             let stopped = runner.reason_to_stop(left);
-            let mut claimed = 0;
-            if stopped.is_none() && uploads.len() < UPLOADS_IN_FLIGHT {
-                let claims = runner.claim(run, policy, left, UPLOADS_IN_FLIGHT - uploads.len(), report).await;
-                // Uploads that are on their way are seen through, whatever befell the claim.
-                let claims = match claims {
-                    Ok(claims) => claims,
+            if stopped.is_none() && flight.places() > 0 {
+                match runner.claim(run, policy, left, flight.places(), report).await {
+                    Ok(claims) => {
+                        let rows = flight.start(&runner, claims);
+                        left = left.saturating_sub(rows);
+                        idle = idle.filter(|_| rows == 0);
+                    }
+                    // Uploads that are on their way are seen through, whatever befell the claim.
                     Err(error) => {
-                        drain(&mut uploads, report).await;
+                        flight.land_all(report).await;
                         runner.log(policy, report);
                         return Err(error);
                     }
-                };
-                for upload in claims {
-                    claimed += upload.rows();
-                    let group = upload.group;
-                    whose.insert(uploads.spawn(upload.start(Arc::clone(&runner))).id(), group);
                 }
-                left = left.saturating_sub(claimed);
             }
-            match (stopped, uploads.is_empty()) {
-                (Some(stopped), true) => break stopped,
-                (None, true) if claimed == 0 => break Stopped::Drained,
-                _ => {
-                    match uploads.join_next().await {
-                        Some(Ok(done)) => report.add(done),
-                        // A fault of ours that struck one group; its claim's lease ends by itself.
-                        Some(Err(failure)) => {
-                            error!(error = %failure, "an upload panicked");
-                            if let Some((site, provider)) = whose.get(&failure.id()) {
-                                report.error(
-                                    *site,
-                                    *provider,
-                                    "an upload broke off: a fault of this program",
-                                );
-                            }
-                        }
-                        None => {}
-                    }
-                }
+            if !flight.is_empty() {
+                flight.land(report).await;
+                continue;
+            }
+            match stopped {
+                Some(stopped) => break stopped,
+                None if runner.look_again(policy, report, &mut idle).await? => {}
+                None => break Stopped::Drained,
             }
         };
         runner.log(policy, report);
@@ -181,6 +168,52 @@ impl Runner {
         sleep(SHUTDOWN_GRACE).await;
     }
 
+    /// Waits until a booked request may leave; false where the run must stop first.
+    pub(super) async fn wait_for_turn(&self, wait: Duration) -> bool {
+        if wait.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = sleep(wait) => !self.must_stop(),
+            () = self.shutdown.cancelled() => false,
+        }
+    }
+
+    /// How long a claimed batch may wait for its request budget.
+    pub(super) fn budget_wait(&self) -> Duration {
+        Duration::from_secs(limits::BUDGET_WAIT.min(self.deadline.spare(self.http_timeout)).as_secs())
+    }
+
+    /// Whether to claim again although nothing was found: somebody else may have held it for a moment, or its request
+    /// budget has room again soon.
+    async fn look_again(
+        &self,
+        policy: &RunPolicy,
+        report: &RunReport,
+        idle: &mut Option<Instant>,
+    ) -> anyhow::Result<bool> {
+        if idle.is_none() && !report.groups.is_empty() {
+            *idle = Some(Instant::now());
+            return Ok(self.wait_for_turn(limits::LOOK_AGAIN_AFTER).await);
+        }
+        let idle_for = idle.get_or_insert_with(Instant::now).elapsed();
+        let mut soonest = None;
+        for provider in &policy.providers {
+            let wait = self
+                .store
+                .read_budget_wait(*provider, policy.site)
+                .await
+                .context("could not read request budgets")?;
+            soonest = soonest.into_iter().chain(wait).min();
+        }
+        match soonest {
+            Some(wait) if idle_for + wait <= self.budget_wait() => {
+                Ok(self.wait_for_turn(wait.max(limits::LOOK_AGAIN_AFTER)).await)
+            }
+            Some(_) | None => Ok(false),
+        }
+    }
+
     pub(super) fn lease(&self) -> Duration {
         limits::lease(self.http_timeout)
     }
@@ -197,76 +230,10 @@ impl Runner {
         }
     }
 
-    /// Claims for the policy's providers in turns until one gives something, and reads the credentials along.
-    async fn claim(
-        &self,
-        run: RunId,
-        policy: &RunPolicy,
-        left: usize,
-        places: usize,
-        report: &mut RunReport,
-    ) -> anyhow::Result<Vec<Claimed>> {
-        for provider in &policy.providers {
-            let batch =
-                self.access.registry().get(*provider).map_or(0, |adapter| adapter.capabilities().max_batch);
-            let batch = batch.min(policy.batch).min(left);
-            if batch == 0 {
-                continue;
-            }
-            let ask = ClaimRequest {
-                run,
-                provider: *provider,
-                site: policy.site,
-                groups: small(places.min(LIST_GROUPS_LIMIT)),
-                rows: small(left.min(CLAIM_ROWS_LIMIT)),
-                batch: small(batch),
-                lease: self.lease(),
-            };
-            let claims =
-                self.store.claim_offline_conversion_jobs_v2(&ask).await.context("could not claim")?;
-            if claims.is_empty() {
-                continue;
-            }
-            return self.with_credentials(*provider, claims, report).await;
-        }
-        Ok(Vec::new())
-    }
-
-    async fn with_credentials(
-        &self,
-        provider: ProviderKey,
-        claims: Vec<Claim>,
-        report: &mut RunReport,
-    ) -> anyhow::Result<Vec<Claimed>> {
-        let groups: Vec<_> = claims.iter().map(|claim| claim.group).collect();
-        let sealed =
-            self.store.read_provider_credentials(&groups).await.context("could not read credentials")?;
-        let mut sealed: HashMap<_, _> = sealed.into_iter().map(|sealed| (sealed.group, sealed)).collect();
-        let mut claimed = Vec::with_capacity(claims.len());
-        for claim in claims {
-            let group = report.groups.entry((provider, claim.site)).or_default();
-            group.claimed += claim.expired;
-            group.counts.failed += claim.expired;
-            let sealed = sealed.remove(&claim.group);
-            let part = claim.token.map(|token| Part {
-                token,
-                group: claim.group,
-                site: claim.site,
-                provider,
-                is_probe: claim.is_probe,
-                failure_count: claim.failure_count,
-                rows: claim.rows,
-                depth: 0,
-            });
-            claimed.push(Claimed { group: (claim.site, provider), part, sealed, expired: claim.expired });
-        }
-        Ok(claimed)
-    }
-
     /// Groups that wait for a mend are visited by no claim; the answer names them until somebody mends them.
     async fn name_held_groups(&self, policy: &RunPolicy, report: &mut RunReport) -> anyhow::Result<()> {
         for provider in &policy.providers {
-            let most = small(limits::ERRORS_IN_ANSWER);
+            let most = i32::try_from(limits::ERRORS_IN_ANSWER).unwrap_or(i32::MAX);
             let held = self
                 .store
                 .read_held_groups(*provider, policy.site, most)
@@ -291,39 +258,4 @@ impl Runner {
             );
         }
     }
-}
-
-/// A claim with what opens its account.
-struct Claimed {
-    group: (SiteId, ProviderKey),
-    part: Option<Part>,
-    sealed: Option<crate::store::SealedCredentials>,
-    expired: u64,
-}
-
-impl Claimed {
-    /// Conversions that count against the run's limit.
-    fn rows(&self) -> usize {
-        self.part.as_ref().map_or(0, |part| part.rows.len())
-            + usize::try_from(self.expired).unwrap_or(usize::MAX)
-    }
-
-    async fn start(self, runner: Arc<Runner>) -> RunReport {
-        match self.part {
-            Some(part) => Upload::run(runner, part, self.sealed).await,
-            None => RunReport::default(),
-        }
-    }
-}
-
-async fn drain(uploads: &mut JoinSet<RunReport>, report: &mut RunReport) {
-    while let Some(done) = uploads.join_next().await {
-        if let Ok(done) = done {
-            report.add(done);
-        }
-    }
-}
-
-fn small(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

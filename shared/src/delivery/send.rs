@@ -1,39 +1,28 @@
-//! Uploads one claim: opens the ledger, sends, and settles what came of it.
+//! Uploads one claim: opens the ledger and sends. `settle.rs` writes down what came of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::access::AccessError;
 use super::claimed::{DEPTH_MAX, Part, Plan, halves, plan};
-use super::decision::{
-    Decision, alike, code_of, decide_answer, decide_error, in_order_of_part, nothing_looked_at,
-};
+use super::decision::{Decision, code_of, decide_answer, decide_error, in_order_of_part, nothing_looked_at};
 use super::limits::SETTLE_RESERVE;
 use super::report::RunReport;
 use super::run::Runner;
-use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, Outcome};
-use crate::providers::TokenError;
-use crate::providers::{AccessToken, Account, Reply, Request, SendError};
-use crate::store::{
-    AttemptEnd, CircuitChange, CircuitResult, SealedCredentials, Settled, Settlement, SlotUse, StoreError,
-};
-
-/// After a fault of ours (vault, database) a group waits this long, so that a run does not spin on it.
-const OWN_FAULT_WAIT: Duration = Duration::from_secs(60);
-
-/// Waits between the tries to write down an answer that has come: losing it costs a resend.
-const SETTLE_WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+use crate::domain::{AttemptId, Class, ErrorCode, HoldScope};
+use crate::providers::{AccessToken, Account, Reply, Request, SendError, TokenError};
+use crate::store::{AttemptEnd, CircuitResult, Opened, SealedCredentials, StoreError};
 
 /// One claim on its way.
 pub(super) struct Upload {
-    runner: Arc<Runner>,
-    report: RunReport,
+    pub(super) runner: Arc<Runner>,
+    pub(super) report: RunReport,
     /// Parts that are still to go; the one at hand is not among them.
-    left: Vec<Part>,
+    pub(super) left: Vec<Part>,
 }
 
 impl Upload {
@@ -119,17 +108,19 @@ impl Upload {
         loop {
             // The lease counts from here: it began in the database, and its answer may have taken its time.
             let asked = Instant::now();
-            let Some(attempt) = self.open_attempt(&part, request).await? else {
-                return Ok(());
+            let (attempt, wait) = match self.open_attempt(&part, request).await? {
+                Opened::Booked { attempt, wait } => (attempt, wait),
+                Opened::OverBudget { wait } => return self.wait_for_budget(part, wait).await,
+                Opened::Lost => return Ok(()),
             };
+            if !self.runner.wait_for_turn(wait).await {
+                return self.close_unsent(part, attempt, "NOT_SENT").await;
+            }
             let started = Instant::now();
-            if self.runner.lease().saturating_sub(asked.elapsed()) < self.runner.http_timeout + SETTLE_RESERVE
-            {
-                let reply = Reply { code: Some(ErrorCode::own("LEASE_SHORT")), ..Reply::default() };
-                let end = attempt_end(attempt, &reply, Class::Transient, Duration::ZERO);
-                self.runner.store.close_provider_upload_attempt(&end).await?;
+            let lease = (self.runner.lease() + wait).saturating_sub(asked.elapsed());
+            if lease < self.runner.http_timeout + SETTLE_RESERVE {
                 warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "lease_lost", "a lease was too short to send within it");
-                return self.release_all(part).await;
+                return self.close_unsent(part, attempt, "LEASE_SHORT").await;
             }
             let within =
                 self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE).min(self.runner.http_timeout);
@@ -194,11 +185,7 @@ impl Upload {
         }
     }
 
-    async fn open_attempt(
-        &mut self,
-        part: &Part,
-        request: &Request,
-    ) -> Result<Option<AttemptId>, StoreError> {
+    async fn open_attempt(&mut self, part: &Part, request: &Request) -> Result<Opened, StoreError> {
         let first = request.targets.first().map(|target| target.0);
         let uniform = request.targets.iter().all(|target| Some(target.0) == first);
         // The targets stand in the order of the part's rows: a request that is sent carries them all.
@@ -216,9 +203,10 @@ impl Upload {
                 &request.body_sha256,
                 &targets,
                 self.runner.lease(),
+                self.runner.budget_wait(),
             )
             .await?;
-        if attempt.is_none() {
+        if attempt == Opened::Lost {
             self.report.stale += 1;
             warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "lease_lost", "a claim was lost before its request left");
         }
@@ -239,153 +227,9 @@ impl Upload {
         self.left.extend(part.cut(pieces, &tokens).into_iter().rev());
         Ok(())
     }
-
-    async fn without_token(&mut self, part: Part, error: TokenError) -> Result<(), StoreError> {
-        match error {
-            TokenError::Misconfigured { code, scope } => {
-                let told = format!("{code}: the token endpoint refused the grant");
-                self.report.error(part.site, part.provider, told);
-                self.hold_group_quietly(part, scope, code).await
-            }
-            TokenError::Unavailable { code, wait } => {
-                self.report.error(
-                    part.site,
-                    part.provider,
-                    format!("{code}: the token endpoint did not answer"),
-                );
-                let rows = alike(&part, Outcome::Delayed, Class::Transient, &code, wait);
-                self.settle_all(part, Decision::unsent(rows).and_wait(wait)).await
-            }
-        }
-    }
-
-    async fn hold_group(
-        &mut self,
-        part: Part,
-        scope: HoldScope,
-        code: ErrorCode,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        self.report.error(part.site, part.provider, format!("{code}: the site {why}"));
-        self.hold_group_quietly(part, scope, code).await
-    }
-
-    async fn hold_group_quietly(
-        &mut self,
-        part: Part,
-        scope: HoldScope,
-        code: ErrorCode,
-    ) -> Result<(), StoreError> {
-        let rows = alike(&part, Outcome::Held, Class::Config, &code, Duration::ZERO);
-        self.settle_all(part, Decision::unsent(rows).and_hold(scope, code)).await
-    }
-
-    /// Gives rows back for a fault of ours; the group waits a moment.
-    async fn give_back(&mut self, part: Part, why: &str) -> Result<(), StoreError> {
-        self.report.error(part.site, part.provider, why);
-        let decision = Decision::released(&part).and_wait(OWN_FAULT_WAIT);
-        self.settle_all(part, decision).await
-    }
-
-    async fn release(&mut self, part: Part) -> Result<(), StoreError> {
-        self.settle(&part, None, Decision::released(&part)).await.map(drop)
-    }
-
-    async fn release_all(&mut self, part: Part) -> Result<(), StoreError> {
-        let decision = Decision::released(&part);
-        self.settle_all(part, decision).await
-    }
-
-    /// Settles a part that was sent. Where its answer stops the group, the other parts do not start.
-    async fn settle_sent(
-        &mut self,
-        part: &Part,
-        end: AttemptEnd,
-        decision: Decision,
-    ) -> Result<(), StoreError> {
-        let stops = decision.throttle.is_some() || decision.group_hold.is_some();
-        let change = self.settle(part, Some(end), decision).await?;
-        if stops || change == Some(CircuitChange::Opened) {
-            while let Some(unstarted) = self.left.pop() {
-                self.release(unstarted).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Settles a part that cannot go, and gives back the parts of its claim that did not start.
-    async fn settle_all(&mut self, part: Part, decision: Decision) -> Result<(), StoreError> {
-        while let Some(unstarted) = self.left.pop() {
-            self.settle(&unstarted, None, Decision::released(&unstarted)).await?;
-        }
-        self.settle(&part, None, decision).await.map(drop)
-    }
-
-    /// Tells the database; how the circuit changed, where it did.
-    async fn settle(
-        &mut self,
-        part: &Part,
-        attempt: Option<AttemptEnd>,
-        decision: Decision,
-    ) -> Result<Option<CircuitChange>, StoreError> {
-        let settlement = Settlement {
-            token: part.token,
-            attempt,
-            rows: decision.rows,
-            circuit: decision.circuit,
-            group_hold: decision.group_hold,
-            throttle: decision.throttle,
-            slot: if self.left.is_empty() { SlotUse::Free } else { SlotUse::Keep },
-        };
-        match self.settle_with_patience(&settlement).await? {
-            Settled::Stale => {
-                self.report.stale += 1;
-                self.report.error(
-                    part.site,
-                    part.provider,
-                    "stale_outcome: the claim was lost before its answer came",
-                );
-                warn!(site.id = %part.site, provider = %part.provider, claim.token = %part.token, event = "stale_outcome", "an answer came after its claim was lost");
-                Ok(None)
-            }
-            Settled::Accepted { circuit, hold_opened, counts } => {
-                let mut report = RunReport::default();
-                report.groups.entry((part.provider, part.site)).or_default().counts = counts;
-                self.report.add(report);
-                if circuit == Some(CircuitChange::Opened) {
-                    warn!(site.id = %part.site, provider = %part.provider, event = "circuit_opened", "five requests in a row failed: the circuit is open");
-                }
-                if hold_opened {
-                    let code = settlement.group_hold.as_ref().map(|(_, code)| code.clone());
-                    let code =
-                        code.or_else(|| settlement.rows.iter().find(|row| row.hold.is_some())?.code.clone());
-                    let code = code.map(|code| code.to_string()).unwrap_or_default();
-                    warn!(site.id = %part.site, provider = %part.provider, event = "hold_opened", code, "conversions wait for a mend");
-                }
-                Ok(circuit)
-            }
-        }
-    }
-
-    async fn settle_with_patience(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
-        for wait in SETTLE_WAITS {
-            match self.runner.store.settle_offline_conversions(settlement).await {
-                Err(StoreError::Unavailable(_) | StoreError::Busy(_)) => sleep(wait).await,
-                answer @ (Ok(_)
-                | Err(
-                    StoreError::WrongSchema(_)
-                    | StoreError::NotPermitted(_)
-                    | StoreError::BadArgument(_)
-                    | StoreError::Refused(_)
-                    | StoreError::Unexpected(_),
-                )) => return answer,
-            }
-        }
-        self.runner.store.settle_offline_conversions(settlement).await
-    }
 }
 
-fn attempt_end(attempt: AttemptId, reply: &Reply, class: Class, duration: Duration) -> AttemptEnd {
+pub(super) fn attempt_end(attempt: AttemptId, reply: &Reply, class: Class, duration: Duration) -> AttemptEnd {
     AttemptEnd {
         attempt,
         http_status: reply.http_status,

@@ -46,6 +46,25 @@ pub struct Claim {
     pub rows: Vec<ClaimedRow>,
 }
 
+/// Whether a request may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// It may, after this wait.
+    Booked {
+        /// Its ledger row.
+        attempt: AttemptId,
+        /// Until the budget of its quota key lets it go; the lease counts from there.
+        wait: Duration,
+    },
+    /// The budget is used up for longer than was asked for: nothing was written.
+    OverBudget {
+        /// When to ask again.
+        wait: Duration,
+    },
+    /// The claim was lost: nothing may be sent.
+    Lost,
+}
+
 /// One conversion of a claim.
 #[derive(Debug)]
 pub struct ClaimedRow {
@@ -146,8 +165,8 @@ impl Store {
         Ok(rows.iter().map(|row| (row.get("part"), ClaimToken(row.get("claim_token")))).collect())
     }
 
-    /// Writes the ledger row of a request before it leaves, and renews the lease. `None` where the claim was lost:
-    /// then nothing may be sent. `targets` has one entry per conversion, or a single one for all.
+    /// Writes the ledger row of a request before it leaves, books it in the budget of its quota key where it may leave
+    /// within `wait`, and renews the lease. `targets` has one entry per conversion, or a single one for all.
     pub async fn open_provider_upload_attempt(
         &self,
         token: ClaimToken,
@@ -155,19 +174,28 @@ impl Store {
         request_sha256: &str,
         targets: &[i64],
         lease: Duration,
-    ) -> Result<Option<AttemptId>, StoreError> {
-        let row = self
-            .query_one(
-                "select attempt_id from relay.open_provider_upload_attempt($1, $2, $3, $4, $5) as attempt_id",
+        wait: Duration,
+    ) -> Result<Opened, StoreError> {
+        let rows = self
+            .query(
+                "select attempt_id, wait_ms from relay.open_provider_upload_attempt($1, $2, $3, $4, $5, $6)",
                 &[
                     (&token.0, Type::UUID),
                     (&transport, Type::TEXT),
                     (&request_sha256, Type::TEXT),
                     (&targets, Type::INT8_ARRAY),
                     (&seconds(lease), Type::INT4),
+                    (&seconds(wait), Type::INT4),
                 ],
             )
             .await?;
-        Ok(row.get::<_, Option<i64>>("attempt_id").map(AttemptId))
+        let Some(row) = rows.first() else {
+            return Ok(Opened::Lost);
+        };
+        let wait = Duration::from_millis(u64::try_from(row.get::<_, i32>("wait_ms")).unwrap_or(0));
+        Ok(match row.get::<_, Option<i64>>("attempt_id") {
+            Some(attempt) => Opened::Booked { attempt: AttemptId(attempt), wait },
+            None => Opened::OverBudget { wait },
+        })
     }
 }

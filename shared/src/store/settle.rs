@@ -135,6 +135,10 @@ pub enum CircuitChange {
     Opened,
     /// It closed.
     Closed,
+    /// The circuit of the whole provider opened.
+    ProviderOpened,
+    /// The circuit of the whole provider closed.
+    ProviderClosed,
 }
 
 /// Conversions by what became of them.
@@ -213,6 +217,8 @@ impl Store {
             circuit: match row.get("circuit_change") {
                 Some("opened") => Some(CircuitChange::Opened),
                 Some("closed") => Some(CircuitChange::Closed),
+                Some("provider_opened") => Some(CircuitChange::ProviderOpened),
+                Some("provider_closed") => Some(CircuitChange::ProviderClosed),
                 _ => None,
             },
             hold_opened: row.get("hold_opened"),

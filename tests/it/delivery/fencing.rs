@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use shared::domain::{ClaimToken, Outcome, ProviderKey, RunId};
 use shared::store::{
-    AttemptEnd, CircuitResult, Claim, ClaimRequest, Settled, SettledRow, Settlement, SlotUse, Store,
+    AttemptEnd, CircuitResult, Claim, ClaimRequest, Opened, Settled, SettledRow, Settlement, SlotUse, Store,
 };
 use tests::world::World;
 
@@ -45,11 +45,17 @@ fn delivered(token: ClaimToken, attempt: Option<AttemptEnd>, rows: usize) -> Set
     }
 }
 
+async fn open(store: &Store, token: ClaimToken) -> anyhow::Result<Opened> {
+    Ok(store.open_provider_upload_attempt(token, "ads_api", "00", &[1], LEASE, Duration::ZERO).await?)
+}
+
 async fn opened(store: &Store, claim: &Claim) -> anyhow::Result<AttemptEnd> {
     let token = claim.token.expect("the claim has rows");
-    let attempt = store.open_provider_upload_attempt(token, "ads_api", "00", &[1], LEASE).await?;
+    let Opened::Booked { attempt, .. } = open(store, token).await? else {
+        anyhow::bail!("the claim is not live");
+    };
     Ok(AttemptEnd {
-        attempt: attempt.expect("the claim is live"),
+        attempt,
         http_status: Some(200),
         provider_request_id: None,
         error_code: None,
@@ -142,10 +148,9 @@ async fn nothing_may_be_sent_for_a_claim_that_lapsed() -> anyhow::Result<()> {
     let claim = claim(store, 1, 1, 10).await?.remove(0);
     world.let_pass("31 seconds").await?;
 
-    let attempt =
-        store.open_provider_upload_attempt(claim.token.unwrap(), "ads_api", "00", &[1], LEASE).await?;
+    let opened = open(store, claim.token.unwrap()).await?;
 
-    assert_eq!(attempt, None);
+    assert_eq!(opened, Opened::Lost);
     assert_eq!(world.number("select count(*) from relay.provider_upload_attempts").await?, 0);
     Ok(())
 }
@@ -285,8 +290,7 @@ async fn parts_that_wait_for_a_request_do_not_lapse_meanwhile() -> anyhow::Resul
     let parts = store.split_claim(whole.token.unwrap(), &[0, 1, 2], LEASE).await?;
 
     for (_, token) in &parts {
-        let attempt = store.open_provider_upload_attempt(*token, "ads_api", "00", &[1], LEASE).await?;
-        assert!(attempt.is_some(), "the part was lost while another was out");
+        assert_ne!(open(store, *token).await?, Opened::Lost, "the part was lost while another was out");
         world.let_pass("20 seconds").await?;
         store.settle_offline_conversions(&delivered(*token, None, 1)).await?;
     }
