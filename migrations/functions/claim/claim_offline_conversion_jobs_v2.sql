@@ -310,15 +310,18 @@ begin
           -- After its third whole request that failed a row goes alone, so that it cannot sink the others a fourth time.
           due.request_failures >= 3 and due.failed_epoch = v_circuit.epoch and due.expires_at > v_now as alone
         from (select urgent.* from urgent union all select ordinary.* from ordinary) as due
-      ), taken as materialized (
-        select seen.*
+      ), judged as materialized (
+        select
+          seen.*,
+          seen.expires_at <= v_now
+            or case
+              when (select first.alone from seen as first where first.expires_at > v_now order by first.place limit 1)
+                then seen.place = (select pg_catalog.min(first.place) from seen as first where first.expires_at > v_now)
+              else not seen.alone
+            end as is_taken
         from seen
-        where seen.expires_at <= v_now
-          or case
-            when (select first.alone from seen as first where first.expires_at > v_now order by first.place limit 1)
-              then seen.place = (select pg_catalog.min(first.place) from seen as first where first.expires_at > v_now)
-            else not seen.alone
-          end
+      ), taken as materialized (
+        select judged.* from judged where judged.is_taken
       ), gone as (
         delete from relay.ready
         using taken
@@ -356,21 +359,16 @@ begin
       select
         coalesce((select batch.conversions from batch), 0) as taken,
         (select pg_catalog.count(*) from ended)::integer as expired,
-        (select pg_catalog.count(*) from urgent) as urgent_rows,
-        (select pg_catalog.count(*) from seen) as seen_rows,
         urgent_end.next_attempt_at as urgent_at, urgent_end.conversion_id as urgent_id,
         ordinary_end.next_attempt_at as ordinary_at, ordinary_end.conversion_id as ordinary_id,
-        (
-          select pg_catalog.min(seen.next_attempt_at)
-          from seen
-          where seen.band = 0 and not exists (select from taken where taken.place = seen.place)
-        ) as urgent_left_at,
-        (
-          select pg_catalog.min(seen.next_attempt_at)
-          from seen
-          where seen.band = 1 and not exists (select from taken where taken.place = seen.place)
-        ) as ordinary_left_at
-      from (values (1)) as one (row)
+        passed_by.left_at, passed_by.ordinary_left_at
+      from (
+        select
+          pg_catalog.min(judged.next_attempt_at) as left_at,
+          pg_catalog.min(judged.next_attempt_at) filter (where judged.band = 1) as ordinary_left_at
+        from judged
+        where not judged.is_taken
+      ) as passed_by
       left join lateral (
         select seen.next_attempt_at, seen.conversion_id from seen where seen.band = 0 order by seen.place desc limit 1
       ) as urgent_end on true
@@ -402,7 +400,7 @@ begin
         limit 1
       ) as soonest
       into v_more, v_more_ordinary;
-      v_more := least(v_more, v_batch.urgent_left_at, v_batch.ordinary_left_at);
+      v_more := least(v_more, v_batch.left_at);
       v_more_ordinary := least(v_more_ordinary, v_batch.ordinary_left_at);
       update relay.delivery_group
       set
