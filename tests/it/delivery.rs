@@ -1,13 +1,18 @@
 //! What becomes of conversions on their way: claims, circuits, retries, holds, crashes.
 
 mod batches;
+mod budget;
 mod circuit;
 mod claims;
 mod crashes;
 mod door;
 mod expiry;
+mod fairness;
 mod fencing;
+mod floor;
 mod holds;
 mod line;
+mod outage;
+mod pauses;
 mod retries;
 mod taxonomy;

@@ -72,6 +72,7 @@ struct Conversion {
     last_error: Option<String>,
     blocked_by: Option<String>,
     blocked_until: Option<Timestamp>,
+    blocked_because: Option<String>,
     rows_ahead: Option<i64>,
     expires_at: Timestamp,
     timeline: Vec<Event>,
@@ -127,6 +128,22 @@ fn sentence(conversion: &Conversion) -> String {
         }
         Some("IN_FLIGHT") => "a run is sending it now".to_owned(),
         Some("HOLD") => format!("a hold waits for a mend{why}, after which it goes on by itself"),
+        Some("NO_CREDENTIALS") => {
+            "its site has no credentials; it goes on by itself once there are some".to_owned()
+        }
+        Some("PAUSED") => {
+            let reason = conversion.blocked_because.as_deref().unwrap_or_default();
+            format!("an operator paused it{until}: {reason}")
+        }
+        Some("PROVIDER_CIRCUIT_OPEN") => {
+            format!("{} does not answer most of its groups; it is probed{until}", conversion.provider_key)
+        }
+        Some("PROVIDER_CIRCUIT_HALF_OPEN") => {
+            format!("a probe of {} is on its way for all of its groups", conversion.provider_key)
+        }
+        Some("QUOTA") => format!("the requests that its quota key may send are used up{until}"),
+        Some("LINGERING") => format!("requests are scarce: its group waits{until} for a fuller batch"),
+        Some("SLOTS_IN_USE") => "as many uploads of its quota key are in flight as may be".to_owned(),
         Some("CIRCUIT_OPEN") => format!("the group's circuit is open{until}, when it is probed"),
         Some("CIRCUIT_HALF_OPEN") => "the group's circuit is half open, a probe is on its way".to_owned(),
         Some("THROTTLED") => format!("the provider asked to wait{until}"),

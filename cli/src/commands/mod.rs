@@ -6,6 +6,8 @@ mod demo;
 mod enqueue;
 mod explain;
 mod migrate;
+mod pause;
+mod quota;
 mod recover;
 mod run;
 mod sandbox;
@@ -51,6 +53,9 @@ enum Command {
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
+    Pause(pause::Arguments),
+    Resume(pause::ResumeArguments),
+    Quota(quota::Arguments),
     Audit(audit::Arguments),
     Sandbox(sandbox::Arguments),
     VaultKey(vault_key::Arguments),
@@ -99,6 +104,9 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Recover(arguments) => recover::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
+        Command::Pause(arguments) => pause::run(arguments, output).await,
+        Command::Resume(arguments) => pause::resume(arguments, output).await,
+        Command::Quota(arguments) => quota::run(arguments, output).await,
         Command::Audit(arguments) => audit::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,
         Command::VaultKey(arguments) => vault_key::run(arguments, output),

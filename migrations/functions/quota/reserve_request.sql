@@ -11,6 +11,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota relay.quota;
+  v_budget record;
 begin
   reserved := true;
   leaves_at := p_now;
@@ -24,7 +25,8 @@ begin
   end if;
 
   select quota.* from relay.quota where quota.quota_key = p_quota_key for no key update into v_quota;
-  select budget.next_at from relay.read_budget(v_quota, p_now) as budget into leaves_at;
+  select budget.* from relay.read_budget(v_quota, p_now) as budget into v_budget;
+  leaves_at := v_budget.next_at;
   if leaves_at > p_now + pg_catalog.make_interval(secs => p_wait_seconds) then
     reserved := false;
     return next;
@@ -32,20 +34,8 @@ begin
   end if;
   update relay.quota
   set
-    minute_at = case
-      when v_quota.per_minute is not null
-        then greatest(v_quota.minute_at, leaves_at) + pg_catalog.make_interval(
-          secs => 60.0 / (v_quota.per_minute - greatest(1, v_quota.per_minute / 10) + 1)
-        )
-      else v_quota.minute_at
-    end,
-    day_at = case
-      when v_quota.per_day is not null
-        then greatest(v_quota.day_at, leaves_at) + pg_catalog.make_interval(
-          secs => 86400.0 / (v_quota.per_day - greatest(1, v_quota.per_day / 2) + 1)
-        )
-      else v_quota.day_at
-    end
+    minute_at = coalesce(greatest(v_quota.minute_at, leaves_at) + v_budget.minute_pace, v_quota.minute_at),
+    day_at = coalesce(greatest(v_quota.day_at, leaves_at) + v_budget.day_pace, v_quota.day_at)
   where quota.quota_key = p_quota_key;
   return next;
 end;

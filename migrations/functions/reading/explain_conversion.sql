@@ -30,27 +30,58 @@ as $$
       when queue.status in ('COMPLETED', 'FAILED') then null
       when queue.status = 'SUBMITTED' then 'RECEIPT_PENDING'
       when queue.status = 'PROCESSING' then 'IN_FLIGHT'
+      when queue.status = 'HELD' and queue.last_error = 'NO_CREDENTIALS' then 'NO_CREDENTIALS'
       when queue.status = 'HELD' then 'HOLD'
+      when pause.reason is not null then 'PAUSED'
+      when provider_circuit.state = 'OPEN' then 'PROVIDER_CIRCUIT_OPEN'
       when provider_health_state.state = 'OPEN' then 'CIRCUIT_OPEN'
       when quota.throttled_until > clock.now or delivery_group.throttled_until > clock.now then 'THROTTLED'
       when queue.next_retry_at > clock.now then 'NOT_DUE'
+      when provider_circuit.state = 'HALF_OPEN' then 'PROVIDER_CIRCUIT_HALF_OPEN'
       when provider_health_state.state = 'HALF_OPEN' then 'CIRCUIT_HALF_OPEN'
+      when budget.requests < 1 then 'QUOTA'
+      when budget.used > 0 and delivery_group.turn_at > clock.now and delivery_group.turn_at < 'infinity' then 'LINGERING'
+      when not exists (
+        select
+        from relay.upload_slot
+        where upload_slot.quota_key = quota.quota_key
+          and upload_slot.slot_no <= quota.slots
+          and upload_slot.lease_until <= clock.now
+      ) then 'SLOTS_IN_USE'
       else 'IN_LINE'
     end,
     'blocked_until', case
       when queue.status in ('COMPLETED', 'FAILED', 'SUBMITTED', 'PROCESSING', 'HELD') then null
-      when provider_health_state.state = 'OPEN' then greatest(provider_health_state.next_probe_at, queue.next_retry_at)
+      when pause.reason is not null then greatest(nullif(pause.paused_until, 'infinity'), queue.next_retry_at)
+      when provider_circuit.state = 'OPEN' or provider_health_state.state = 'OPEN'
+        then greatest(queue.next_retry_at, provider_health_state.next_probe_at, provider_circuit.next_probe_at)
       when quota.throttled_until > clock.now or delivery_group.throttled_until > clock.now
         then greatest(quota.throttled_until, delivery_group.throttled_until, queue.next_retry_at)
       when queue.next_retry_at > clock.now then queue.next_retry_at
+      when budget.requests < 1 then budget.next_at
+      when budget.used > 0 and delivery_group.turn_at > clock.now and delivery_group.turn_at < 'infinity'
+        then delivery_group.turn_at
     end,
+    'blocked_because', case when queue.status in ('QUEUED', 'RETRY') then pause.reason end,
     'rows_ahead', case
       when queue.status in ('QUEUED', 'RETRY') then (
         select pg_catalog.count(*)
         from (
-          select
-          from relay.ready
-          where ready.group_id = conversion.group_id and ready.next_attempt_at < queue.next_retry_at
+          (
+            select
+            from relay.ready
+            where place.band = 1 and ready.group_id = conversion.group_id and ready.band = 0
+            limit 10001
+          )
+          union all
+          (
+            select
+            from relay.ready
+            where ready.group_id = conversion.group_id
+              and ready.band = place.band
+              and (ready.next_attempt_at, ready.conversion_id) < (place.next_attempt_at, conversion.conversion_id)
+            limit 10001
+          )
           limit 10001
         ) as ahead
       )
@@ -91,11 +122,43 @@ as $$
   join relay.offline_conversion_queue as queue on queue.id = p_conversion_id and queue.sale_id = conversion.external_id
   join relay.delivery_group on delivery_group.group_id = conversion.group_id
   join relay.provider_health_state on provider_health_state.group_id = conversion.group_id
-  left join relay.quota on quota.quota_key = delivery_group.quota_key;
+  left join relay.provider_circuit on provider_circuit.provider_key = delivery_group.provider_key
+  left join relay.quota on quota.quota_key = delivery_group.quota_key
+  left join lateral relay.read_budget(quota, clock.now) as budget on quota.quota_key is not null
+  -- Of two pauses the longer one.
+  left join lateral (
+    select pause.reason, pause.paused_until
+    from relay.pause
+    where pause.provider_key = delivery_group.provider_key
+      and (pause.site_id is null or pause.site_id = delivery_group.site_id)
+      and pause.paused_until > clock.now
+    order by pause.paused_until desc
+    limit 1
+  ) as pause on true
+  left join lateral (
+    select ready.band, ready.next_attempt_at
+    from relay.ready
+    where queue.status in ('QUEUED', 'RETRY')
+      and ready.group_id = conversion.group_id
+      and ready.band in (0, 1)
+      and ready.next_attempt_at = coalesce(
+        (
+          select outcome.next_attempt_at
+          from relay.conversion_outcome as outcome
+          where outcome.conversion_id = conversion.conversion_id
+          order by outcome.seq desc
+          limit 1
+        ),
+        conversion.due_at
+      )
+      and ready.conversion_id = conversion.conversion_id
+    limit 1
+  ) as place on true;
 $$;
 
 comment on function relay.explain_conversion is
-  'One conversion as a JSON document: where it stands, the first thing that blocks it and until when, how many rows of its '
-  'group go before it (counted to 10001), until when the provider takes it, and its whole timeline. Null where there is none.';
+  'One conversion as a JSON document: where it stands, the first thing that blocks it (a hold, a pause, a circuit, the '
+  'provider''s wish, its own time, the request budget, slots, nothing) and until when, how many rows of its group go before '
+  'it (counted to 10001), until when the provider takes it, and its whole timeline. Null where there is none.';
 
 grant execute on function relay.explain_conversion to relay_service, relay_operator;

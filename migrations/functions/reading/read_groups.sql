@@ -23,7 +23,8 @@ as $$
     ),
     backlog.oldest_due_at, provider_health_state.state, provider_health_state.failure_count,
     provider_health_state.next_probe_at, hold.code,
-    nullif(greatest(delivery_group.throttled_until, quota.throttled_until), '-infinity'),
+    -- A pause without an end has none to show.
+    nullif(nullif(greatest(delivery_group.throttled_until, quota.throttled_until), '-infinity'), 'infinity'),
     metrics.attempts_total, metrics.completed_total, metrics.failed_total, metrics.retry_total, metrics.submitted_total
   from relay.delivery_group
   join relay.provider_health_state on provider_health_state.group_id = delivery_group.group_id

@@ -1,18 +1,19 @@
 //! Pauses: what an operator stopped, and why.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError};
 use crate::domain::{ProviderKey, SiteId};
 
 /// What an operator stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pause {
     /// At which provider.
     pub provider_key: String,
     /// One site; `None`: all of them.
-    pub site: Option<SiteId>,
+    pub site_id: Option<SiteId>,
     /// Why.
     pub reason: String,
     /// Since when.
@@ -70,7 +71,7 @@ impl Store {
             .await?;
         let pause = |row: &tokio_postgres::Row| Pause {
             provider_key: row.get("provider_key"),
-            site: row.get::<_, Option<uuid::Uuid>>("site_id").map(SiteId),
+            site_id: row.get::<_, Option<uuid::Uuid>>("site_id").map(SiteId),
             reason: row.get("reason"),
             paused_at: row.get("paused_at"),
             paused_until: row.get("paused_until"),

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError};
 use crate::domain::{ProviderKey, SiteId};
 
 /// What the sites of one quota key share, and what of it is used.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Quota {
     /// The key.
     pub quota_key: String,

@@ -193,3 +193,52 @@ async fn the_sandbox_says_how_to_reach_it_and_stops_on_ctrl_c() {
     );
     assert_eq!(ended.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_pause_says_why_and_ends_when_it_is_told_to() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "sale", "ok", 1).await.unwrap();
+    let relay = Relay::new(&world);
+    let site = site.to_string();
+    let which = ["--provider", "google_ads", "--site", &site];
+
+    let unsaid = relay.run(&[&["pause"], &which[..]].concat()).await;
+    let paused =
+        relay.run(&[&["pause"], &which[..], &["--for", "2h", "--reason", "wrong prices"]].concat()).await;
+    let listed = relay.run(&["pause"]).await;
+    let explained = relay.run(&["explain", "sale-0"]).await;
+    let resumed = relay.run(&[&["resume"], &which[..], &["--json"]].concat()).await;
+    let ran = relay.run(&[&RUN[..], &["--json"]].concat()).await;
+
+    assert_eq!((unsaid.code, unsaid.stderr.contains("--reason")), (Some(2), true), "{unsaid:?}");
+    assert!(paused.stdout.contains("is paused until"), "{paused:?}");
+    assert!(listed.stdout.contains("wrong prices") && listed.stdout.contains(&site), "{listed:?}");
+    assert!(explained.stdout.contains("an operator paused it until"), "{explained:?}");
+    assert_eq!(resumed.json()["resumed"], json!(true));
+    assert_eq!(ran.json()["completed"], json!(1));
+}
+
+#[tokio::test]
+async fn a_quota_key_is_set_and_shown() {
+    let world = World::new().await.unwrap();
+    world.site(json!({ "quota_key": "agency" })).await.unwrap();
+    let relay = Relay::new(&world);
+
+    let put =
+        ["quota", "put", "--key", "agency", "--slots", "4", "--per-minute", "300", "--per-day", "100000"];
+    let set = relay.run(&put).await;
+    let listed = relay.run(&["quota"]).await;
+    let json = relay.run(&["quota", "--json"]).await.json();
+    let unknown = relay.run(&["quota", "put", "--key", "nobody", "--slots", "4"]).await;
+    let nothing = relay.run(&["quota", "put", "--key", "agency"]).await;
+
+    assert_eq!(set.code, Some(0), "{set:?}");
+    let shown = listed.stdout.lines().find(|line| line.contains("agency")).unwrap_or_default();
+    for part in ["0 of 4", "300", "100,000", "now"] {
+        assert!(shown.contains(part), "{}", listed.stdout);
+    }
+    assert_eq!(json["quotas"][0]["per_minute"], json!(300), "{json}");
+    assert_eq!((unknown.code, nothing.code), (Some(1), Some(2)));
+    assert!(unknown.stderr.contains("no site has the quota key nobody"), "{unknown:?}");
+}

@@ -1,0 +1,77 @@
+//! The floor under a group's ordinary rows: what a claim does not walk, and how soon it finds what lies below.
+
+use serde_json::json;
+use tests::world::World;
+
+const FLOOR: &str = "select (floor_at > '-infinity')::integer::bigint from relay.delivery_group";
+
+/// A run that takes one row leaves the group with a floor.
+async fn with_a_floor(world: &World) -> anyhow::Result<()> {
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    world.let_pass("10 minutes").await?;
+    world.run(json!({ "mode": "cron", "limit": 1 })).await?;
+    assert_eq!(world.number(FLOOR).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_that_comes_in_below_the_floor_is_found_when_the_floor_is_no_longer_believed()
+-> anyhow::Result<()> {
+    let world = World::new().await?;
+    with_a_floor(&world).await?;
+    // As a transaction does that took longer than any of ours.
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set next_attempt_at = next_attempt_at - interval '1 hour'; \
+             update relay.conversion set due_at = due_at - interval '1 hour'",
+        )
+        .await?;
+
+    let before = world.run_worker().await?;
+    world.let_pass("6 minutes").await?;
+    let after = world.run_worker().await?;
+
+    assert_eq!((before.completed, after.completed), (0, 2));
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn the_floor_stays_behind_the_clock_for_those_that_are_on_their_way_in() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    world.run(json!({ "mode": "cron", "limit": 1 })).await?;
+    // Its transaction began 29 s before the claim saw the group, and ends after it.
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set next_attempt_at = next_attempt_at - interval '29 seconds'; \
+             update relay.conversion set due_at = due_at - interval '29 seconds'",
+        )
+        .await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.completed, 2, "{answer:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_row_that_is_enqueued_late_is_due_no_earlier_than_now() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    with_a_floor(&world).await?;
+    let site = world.sql.query_one("select site_id from relay.site", &[]).await?.get(0);
+    let site = shared::domain::SiteId(site);
+    // Clicked and bought long ago: it was due before the floor was laid.
+    let clicked = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(72);
+    world
+        .enqueue(site, &[json!({ "external_id": "late", "clicked_at": clicked.to_string(), "click_ids": { "gclid": "sandbox-ok-late" } })])
+        .await?;
+
+    world.run_worker().await?;
+
+    assert_eq!(world.standing("late").await?.status, "COMPLETED");
+    world.assert_accounted_for().await
+}
