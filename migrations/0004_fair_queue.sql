@@ -46,6 +46,21 @@ comment on table relay.provider_circuit is
 insert into relay.provider_circuit (provider_key) select distinct delivery_group.provider_key from relay.delivery_group;
 grant select on relay.provider_circuit to relay_operator;
 
+create table relay.line (
+  provider_key text collate "C" not null,
+  floor_at timestamptz not null default '-infinity',
+  floor_until timestamptz not null default '-infinity',
+  looked_at timestamptz not null default '-infinity',
+  constraint line_pkey primary key (provider_key)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+comment on table relay.line is
+  'The line of groups of each provider: no group stands in it before floor_at, which is believed until floor_until and was '
+  'looked for at looked_at.';
+insert into relay.line (provider_key) select distinct delivery_group.provider_key from relay.delivery_group;
+
+-- Which claims are live, and which have lapsed, without a walk through those that are settled.
+create index inflight_lease on relay.inflight (lease_until);
+
 create table relay.pause (
   scope text collate "C" not null,
   provider_key text collate "C" not null,

@@ -29,3 +29,7 @@ update relay.upkeep set done_at = done_at - interval '{interval}';
 alter table relay.provider_upload_attempts disable trigger provider_upload_attempts_once;
 update relay.provider_upload_attempts set opened_at = opened_at - interval '{interval}' where closed_at is null;
 alter table relay.provider_upload_attempts enable trigger provider_upload_attempts_once;
+update relay.line set
+  floor_at = floor_at - interval '{interval}',
+  floor_until = floor_until - interval '{interval}',
+  looked_at = looked_at - interval '{interval}';

@@ -49,8 +49,8 @@ declare
   c_floor_believed constant interval := interval '5 minutes';
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
   v_lease_until timestamptz := v_now + pg_catalog.make_interval(secs => p_lease_seconds);
-  v_provider relay.provider_circuit;
-  v_provider_probe boolean := false;
+  v_gate text;
+  v_line_floor timestamptz;
   v_full text[];
   v_passed integer[] := '{}';
   v_group_ids integer[];
@@ -66,11 +66,17 @@ declare
   v_probing boolean;
   v_floor timestamptz;
   v_limit integer;
-  v_places integer := p_group_limit;
+  v_places integer;
   v_left integer := p_row_limit;
   v_spare integer;
   v_token uuid;
   v_batch record;
+  v_tokens uuid[] := '{}';
+  v_groups integer[] := '{}';
+  v_failures integer[] := '{}';
+  v_expired integer[] := '{}';
+  v_first_id bigint;
+  v_last_id bigint;
   v_more timestamptz;
   v_more_ordinary timestamptz;
 begin
@@ -82,61 +88,22 @@ begin
       using errcode = 'CR001';
   end if;
 
-  -- A crashed runner's rows come back through whoever claims next.
-  perform from relay.inflight where inflight.lease_until < v_now;
+  -- A crashed runner's rows come back through whoever claims next. What lapsed long ago is looked for now and then: the
+  -- index entries of claims that are settled lie there, too.
+  perform
+  from relay.inflight
+  where inflight.lease_until < v_now and inflight.lease_until > v_now - interval '5 minutes';
   if found then
     perform relay.return_lapsed_claims(20, 0, null, v_now);
   end if;
-
-  perform
-  from relay.pause
-  where pause.provider_key = p_provider_key and pause.site_id is null and pause.paused_until > v_now;
-  if found then
+  v_gate := relay.pass_provider_gate(p_provider_key, v_now);
+  if v_gate = 'shut' then
     return;
   end if;
-  -- While the provider's own circuit is open, one claim of one group probes it, and everybody else finds nothing.
-  select provider_circuit.*
-  from relay.provider_circuit
-  where provider_circuit.provider_key = p_provider_key and provider_circuit.state <> 'CLOSED'
-  into v_provider;
-  if v_provider.provider_key is not null then
-    select provider_circuit.*
-    from relay.provider_circuit
-    where provider_circuit.provider_key = p_provider_key
-      and (
-        provider_circuit.state = 'CLOSED'
-        or coalesce(provider_circuit.probe_until, provider_circuit.next_probe_at) <= v_now
-      )
-    for update skip locked
-    into v_provider;
-    if v_provider.provider_key is null then
-      return;
-    end if;
-    v_provider_probe := v_provider.state <> 'CLOSED';
-    v_places := case when v_provider_probe then 1 else v_places end;
-  end if;
-
-  -- Somebody may have been left out of the line by a transaction that committed late. Looked for by the clock and not
-  -- where the line is empty: in a busy system it never is.
+  v_places := case v_gate when 'probe' then 1 else p_group_limit end;
   perform relay.wake_groups(v_now);
-
-  -- Keys without a free slot, or told to wait, are passed over as a whole: their groups keep their place in the line.
-  -- Only keys that are in use can be full, so that what is idle costs nothing.
-  select coalesce(pg_catalog.array_agg(full_key.quota_key), '{}')
-  from (
-    select quota.quota_key
-    from relay.quota
-    where quota.throttled_until > v_now
-    union
-    select used.quota_key
-    from (select distinct inflight.quota_key from relay.inflight) as used
-    where not exists (
-      select
-      from relay.upload_slot
-      where upload_slot.quota_key = used.quota_key and upload_slot.lease_until <= v_now
-    )
-  ) as full_key
-  into v_full;
+  v_line_floor := relay.read_line_floor(p_provider_key, v_now);
+  v_full := relay.read_full_quota_keys(v_now);
 
   -- Another round where the groups at the head of the line had nothing to give (they were sent to their later turns), and
   -- where places are left: then the groups with more than one batch have their next turn at once, and nobody idles.
@@ -147,6 +114,7 @@ begin
       from relay.delivery_group
       where delivery_group.provider_key = p_provider_key
         and delivery_group.turn_at < 'infinity'
+        and delivery_group.turn_at >= v_line_floor
         and delivery_group.turn_at <= v_now
         and (p_site_id is null or delivery_group.site_id = p_site_id)
         and delivery_group.quota_key <> all (v_full)
@@ -161,7 +129,7 @@ begin
     v_turns := pg_catalog.cardinality(v_group_ids);
     v_spare := 0;
     v_shares := case
-      when v_left::bigint < v_turns::bigint * p_batch_limit then relay.share_rows(v_group_ids, v_left, p_batch_limit, v_now)
+      when v_turns > 1 and v_left::bigint < v_turns::bigint * p_batch_limit then relay.share_rows(v_group_ids, v_left, p_batch_limit, v_now)
     end;
 
     for v_group in
@@ -272,7 +240,7 @@ begin
       v_limit := least(
         p_batch_limit, v_left, greatest(1, coalesce(v_shares[v_group.turn] + v_spare, p_batch_limit))
       );
-      if v_probing or v_provider_probe then
+      if v_probing or v_gate = 'probe' then
         -- After a probe that failed a single row goes, another one each time: a row that is the fault itself would
         -- otherwise be in every probe of a small group, and keep its circuit open for ever.
         v_limit := least(
@@ -361,13 +329,14 @@ begin
         (select pg_catalog.count(*) from ended)::integer as expired,
         urgent_end.next_attempt_at as urgent_at, urgent_end.conversion_id as urgent_id,
         ordinary_end.next_attempt_at as ordinary_at, ordinary_end.conversion_id as ordinary_id,
-        passed_by.left_at, passed_by.ordinary_left_at
+        passed_by.first_id, passed_by.last_id, passed_by.left_at, passed_by.ordinary_left_at
       from (
         select
-          pg_catalog.min(judged.next_attempt_at) as left_at,
-          pg_catalog.min(judged.next_attempt_at) filter (where judged.band = 1) as ordinary_left_at
+          pg_catalog.min(judged.conversion_id) as first_id,
+          pg_catalog.max(judged.conversion_id) as last_id,
+          pg_catalog.min(judged.next_attempt_at) filter (where not judged.is_taken) as left_at,
+          pg_catalog.min(judged.next_attempt_at) filter (where not judged.is_taken and judged.band = 1) as ordinary_left_at
         from judged
-        where not judged.is_taken
       ) as passed_by
       left join lateral (
         select seen.next_attempt_at, seen.conversion_id from seen where seen.band = 0 order by seen.place desc limit 1
@@ -435,7 +404,7 @@ begin
           set state = 'HALF_OPEN', epoch = v_circuit.epoch + 1, probe_until = v_lease_until, changed_at = v_now
           where provider_health_state.group_id = v_group.group_id;
         end if;
-        if v_provider_probe then
+        if v_gate = 'probe' then
           update relay.provider_circuit
           set state = 'HALF_OPEN', probe_until = v_lease_until, probe_token = v_token, changed_at = v_now
           where provider_circuit.provider_key = p_provider_key;
@@ -444,25 +413,44 @@ begin
       v_left := v_left - v_batch.taken - v_batch.expired;
       v_places := v_places - 1;
 
-      return query
-      select
-        case when v_batch.taken > 0 then v_token end, v_group.group_id, v_group.site_id,
-        v_circuit.epoch + v_probing::integer, v_circuit.failure_count, v_probing, v_batch.expired,
-        coalesce(inflight.conversion_ids, '{}'), coalesce(inflight.retry_counts, '{}'),
-        coalesce(inflight.request_failures, '{}'), coalesce(inflight.maybe_delivered, '{}'),
-        coalesce(inflight.targets, '{}'),
-        coalesce(
-          (
-            select pg_catalog.array_agg(conversion.payload order by claimed.place)
-            from unnest(inflight.conversion_ids) with ordinality as claimed (conversion_id, place)
-            join relay.conversion on conversion.conversion_id = claimed.conversion_id
-          ),
-          '{}'
-        )
-      from (values (1)) as one (row)
-      left join relay.inflight on inflight.claim_token = v_token;
+      v_tokens := v_tokens || case when v_batch.taken > 0 then v_token end;
+      v_groups := v_groups || v_group.group_id;
+      v_failures := v_failures || v_circuit.failure_count;
+      v_expired := v_expired || v_batch.expired;
+      v_first_id := least(v_first_id, v_batch.first_id);
+      v_last_id := greatest(v_last_id, v_batch.last_id);
     end loop;
   end loop;
+
+  -- One query for all, and between bounds that are known before it starts: opening every partition of conversion for each
+  -- group would cost more than the rows do.
+  return query
+  select
+    inflight.claim_token, batch.group_id, delivery_group.site_id, inflight.circuit_epoch, batch.failure_count,
+    coalesce(inflight.is_probe, false), batch.expired,
+    coalesce(inflight.conversion_ids, '{}'), coalesce(inflight.retry_counts, '{}'),
+    coalesce(inflight.request_failures, '{}'), coalesce(inflight.maybe_delivered, '{}'),
+    coalesce(inflight.targets, '{}'),
+    coalesce(
+      (
+        select pg_catalog.array_agg(claimed.payload)
+        from (
+          select conversion.payload
+          from unnest(inflight.conversion_ids) with ordinality as claimed (conversion_id, place)
+          join relay.conversion
+            on conversion.conversion_id = claimed.conversion_id
+            and conversion.conversion_id >= v_first_id
+            and conversion.conversion_id <= v_last_id
+          order by claimed.place
+        ) as claimed
+      ),
+      '{}'
+    )
+  from unnest(v_tokens, v_groups, v_failures, v_expired) with ordinality
+    as batch (claim_token, group_id, failure_count, expired, place)
+  join relay.delivery_group on delivery_group.group_id = batch.group_id
+  left join relay.inflight on inflight.claim_token = batch.claim_token
+  order by batch.place;
 end;
 $$;
 

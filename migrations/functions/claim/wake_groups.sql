@@ -23,10 +23,17 @@ begin
   end if;
   update relay.upkeep set done_at = p_now where upkeep.name = 'wake_groups';
 
+  -- Claims that lapsed so long ago that claimers no longer look for them.
+  perform from relay.inflight where inflight.lease_until < p_now;
+  if found then
+    perform relay.return_lapsed_claims(100, 0, null, p_now);
+  end if;
+
   with asleep as materialized (
     select
       delivery_group.group_id,
-      greatest(soonest.next_attempt_at, delivery_group.throttled_until, delivery_group.circuit_until) as turn_at
+      -- No earlier than now: the walk along the line begins at a floor.
+      greatest(soonest.next_attempt_at, p_now, delivery_group.throttled_until, delivery_group.circuit_until) as turn_at
     from relay.delivery_group
     cross join lateral (
       select pg_catalog.min(first.next_attempt_at) as next_attempt_at
@@ -58,6 +65,6 @@ end;
 $$;
 
 comment on function relay.wake_groups is
-  'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group. '
-  'At most once in 30 s; one index probe per sleeping group. Says how many it woke. A late commit waits that long at most. '
-  'Called by functions, not by programs.';
+  'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
+  'claims that lapsed long ago. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. A late '
+  'commit waits that long at most. Called by functions, not by programs.';

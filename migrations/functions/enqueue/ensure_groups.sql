@@ -54,6 +54,10 @@ begin
     insert into relay.provider_circuit (provider_key)
     select distinct made.provider_key from made
     on conflict do nothing
+  ), line as (
+    insert into relay.line (provider_key)
+    select distinct made.provider_key from made
+    on conflict do nothing
   ), holds as (
     insert into relay.hold (group_id, scope, scope_key, code, opened_at)
     select made.group_id, 'site', '', 'NO_CREDENTIALS', p_now from made
@@ -76,5 +80,5 @@ end;
 $$;
 
 comment on function relay.ensure_groups is
-  'Makes the sites and groups that are missing among the pairs (p_site_ids[i], p_provider_keys[i]): each with its circuit (and its provider''s), '
+  'Makes the sites and groups that are missing among the pairs (p_site_ids[i], p_provider_keys[i]): each with its circuit (and its provider''s circuit and line), '
   'its metrics, and the hold NO_CREDENTIALS that new credentials lift. Called by functions, not by programs.';

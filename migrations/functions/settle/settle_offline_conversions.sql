@@ -45,6 +45,8 @@ declare
   v_mended boolean := false;
   v_count integer;
   v_back timestamptz;
+  v_first_id bigint;
+  v_last_id bigint;
 begin
   -- Whoever deletes the claim may speak for it: completion and fence in one.
   delete from relay.inflight where inflight.claim_token = p_claim_token returning inflight.* into v_claim;
@@ -58,6 +60,9 @@ begin
     return;
   end if;
   v_count := pg_catalog.cardinality(v_claim.conversion_ids);
+  select pg_catalog.min(part.conversion_id), pg_catalog.max(part.conversion_id)
+  from unnest(v_claim.conversion_ids) as part (conversion_id)
+  into v_first_id, v_last_id;
   if (v_count, v_count, v_count, v_count, v_count, v_count, v_count) is distinct from (
     pg_catalog.cardinality(p_outcomes), pg_catalog.cardinality(p_classes), pg_catalog.cardinality(p_codes),
     pg_catalog.cardinality(p_wait_seconds), pg_catalog.cardinality(p_not_before), pg_catalog.cardinality(p_hold_scopes),
@@ -165,6 +170,9 @@ begin
     left join relay.conversion
       on part.outcome = any (array['RETRY', 'DELAYED', 'UNANSWERED', 'RELEASED', 'HELD'])
       and conversion.conversion_id = part.conversion_id
+      -- Known before the query starts: it opens their partitions alone.
+      and conversion.conversion_id >= v_first_id
+      and conversion.conversion_id <= v_last_id
     left join relay.hold
       on part.outcome = 'HELD'
       and hold.group_id = v_claim.group_id

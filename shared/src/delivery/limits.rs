@@ -17,8 +17,9 @@ pub const MAX_LIMIT_CRON: u32 = 1_000;
 /// Groups that one claim visits: enough that 10,000 sites with three rows each do not cost 10,000 round trips.
 pub const LIST_GROUPS_LIMIT: usize = 50;
 
-/// Conversions of one claim call over all its groups: what a function of 128 MB holds several times over.
-pub const CLAIM_ROWS_LIMIT: usize = 10_000;
+/// Conversions of one claim call over all its groups: full batches for every place, so that a worker's rows are never
+/// scarce. Some 25 MB.
+pub const CLAIM_ROWS_LIMIT: usize = UPLOADS_IN_FLIGHT * BATCH_SIZE_WORKER;
 
 /// Uploads of one process in flight at once. The semaphore in the database bounds them over all processes.
 pub const UPLOADS_IN_FLIGHT: usize = 10;
