@@ -5,7 +5,9 @@ mod credentials;
 mod demo;
 mod enqueue;
 mod explain;
+mod keep_partitions;
 mod migrate;
+mod prune;
 mod recover;
 mod run;
 mod sandbox;
@@ -52,6 +54,8 @@ enum Command {
     Status(status::Arguments),
     Explain(explain::Arguments),
     Audit(audit::Arguments),
+    Prune(prune::Arguments),
+    KeepPartitions(keep_partitions::Arguments),
     Sandbox(sandbox::Arguments),
     VaultKey(vault_key::Arguments),
 }
@@ -100,6 +104,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
         Command::Audit(arguments) => audit::run(arguments, output).await,
+        Command::Prune(arguments) => prune::run(arguments, output).await,
+        Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,
         Command::VaultKey(arguments) => vault_key::run(arguments, output),
     }

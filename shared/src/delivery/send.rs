@@ -374,6 +374,7 @@ impl Upload {
                 answer @ (Ok(_)
                 | Err(
                     StoreError::WrongSchema(_)
+                    | StoreError::NoPartition(_)
                     | StoreError::NotPermitted(_)
                     | StoreError::BadArgument(_)
                     | StoreError::Refused(_)
