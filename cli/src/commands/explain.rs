@@ -22,12 +22,8 @@ const TIMELINE: [(&str, Set); 6] = [
     ("request", Set::Text),
 ];
 
-const MATCHES: [(&str, Set); 4] = [
-    ("conversion", Set::Whole),
-    ("external id", Set::Text),
-    ("site", Set::Whole),
-    ("status", Set::Whole),
-];
+const MATCHES: [(&str, Set); 4] =
+    [("conversion", Set::Whole), ("external id", Set::Text), ("site", Set::Whole), ("status", Set::Whole)];
 
 /// Where a conversion stands, what blocks it and until when, and all that happened to it
 #[derive(Args)]

@@ -18,8 +18,8 @@ declare
   v_week timestamptz;
   v_made integer := 0;
 begin
-  if p_weeks_ahead not between 1 and 104 then
-    raise exception 'p_weeks_ahead must lie in 1 to 104' using errcode = 'CR001';
+  if p_weeks_ahead not between 0 and 104 then
+    raise exception 'p_weeks_ahead must lie in 0 to 104' using errcode = 'CR001';
   end if;
   -- One maker at a time; a second one has nothing to do.
   if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('relay.keep_partitions', 0)) then

@@ -39,28 +39,31 @@ begin
     where partition.parent = 'provider_upload_attempts' and partition.id_to <= p_before
     order by partition.id_from
   loop
-    if v_week.why is not null then
-      skipped := skipped || pg_catalog.format('%s: %s', v_week.name, v_week.why);
-      continue;
-    end if;
-    with old as materialized (
-      select receipt.attempt_id
-      from relay.receipt
-      where receipt.attempt_id >= v_week.id_from and receipt.attempt_id < v_week.id_to
-      limit p_limit
-    )
-    delete from relay.receipt using old where receipt.attempt_id = old.attempt_id;
-    get diagnostics receipts = row_count;
-    if receipts = 0 then
-      if relay.drop_partition('provider_upload_attempts', v_week.name) then
-        dropped := v_week.name;
-      else
-        busy := v_week.name;
-      end if;
-    end if;
+    exit when v_week.why is null;
+    skipped := skipped || pg_catalog.format('%s: %s', v_week.name, v_week.why);
+  end loop;
+  if not found or v_week.why is not null then
     return next;
     return;
-  end loop;
+  end if;
+
+  with old as materialized (
+    select receipt.attempt_id
+    from relay.receipt
+    where receipt.attempt_id >= v_week.id_from and receipt.attempt_id < v_week.id_to
+    limit p_limit
+  )
+  delete from relay.receipt using old where receipt.attempt_id = old.attempt_id;
+  get diagnostics receipts = row_count;
+  if receipts > 0 then
+    return next;
+    return;
+  end if;
+  if relay.drop_partition('provider_upload_attempts', v_week.name) then
+    dropped := v_week.name;
+  else
+    busy := v_week.name;
+  end if;
   return next;
 end;
 $$;

@@ -44,8 +44,7 @@ pub struct Accounts {
 impl Accounts {
     /// Whether the sums agree: each conversion is somewhere, and only once.
     pub fn balance(&self) -> bool {
-        self.keys
-            == self.waiting + self.in_flight + self.held + self.submitted + self.completed + self.failed
+        self.keys == self.waiting + self.in_flight + self.held + self.submitted + self.completed + self.failed
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Makes the weekly partitions up to `weeks_ahead` (1 to 104) that are missing; says how many it made. Those whose
+    /// Makes the weekly partitions up to `weeks_ahead` (0 to 104) that are missing; says how many it made. Those whose
     /// lock was not to be had are left to another call.
     pub async fn keep_partitions(&self, weeks_ahead: i32) -> Result<i32, StoreError> {
         let row = self

@@ -123,10 +123,10 @@ async fn a_schema_that_does_not_serve_is_named() -> anyhow::Result<()> {
     let (bare, newer, older) =
         (empty_database().await?, migrated_database().await?, migrated_database().await?);
     let sql = newer.connect().await?;
-    sql.batch_execute("update relay.schema_migration set oldest_program = '99.0.0' where name like '0003%'")
+    sql.batch_execute("update relay.schema_migration set oldest_program = '99.0.0' where name like '0005%'")
         .await?;
     let sql = older.connect().await?;
-    sql.batch_execute("delete from relay.schema_migration where name like '0003%'").await?;
+    sql.batch_execute("delete from relay.schema_migration where name like '0005%'").await?;
     let told = async |database: &Database| match open_context(&settings(database, "development")).await {
         Ok(_) => String::from("opened"),
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
