@@ -14,6 +14,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan  -- a general plan takes arrays for ten entries and compares each with each
 as $$
 #variable_conflict use_column
 declare
