@@ -99,7 +99,9 @@ async fn with_a_live_week(world: &World, directive: &str, transport: &str) -> an
     let other = world.site(json!({})).await?;
     world.enqueue_many(other, "ended", "ok", 3).await?;
     // The other alone, so that what is due again does not go out in this week as well.
-    world.run(json!({ "mode": "worker", "provider_key": "google_ads", "site_id": other.to_string() })).await?;
+    world
+        .run(json!({ "mode": "worker", "provider_key": "google_ads", "site_id": other.to_string() }))
+        .await?;
     world.let_weeks_pass(60).await
 }
 
