@@ -44,7 +44,7 @@ begin
       return next;
       return;
     end if;
-  elsif v_walk.conversion_id < v_walk.id_to then
+  elsif v_walk.conversion_id < v_walk.id_to - 1 then
     keys := relay.prune_keys(p_limit);
     return next;
     return;

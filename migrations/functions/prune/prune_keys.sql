@@ -41,7 +41,7 @@ begin
   into v_seen, v_last, v_keys;
 
   update relay.prune_walk
-  set conversion_id = case when v_seen < p_limit then v_walk.id_to else v_last end
+  set conversion_id = case when v_seen < p_limit then v_walk.id_to - 1 else v_last end
   where prune_walk.singleton;
   return v_keys;
 end;

@@ -240,6 +240,38 @@ async fn a_partition_that_somebody_reads_is_left_for_later_and_nobody_waits() ->
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pruning_beside_a_busy_day_disturbs_nobody() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    for week in 0..6 {
+        world.enqueue_many(site, &format!("old-{week}"), "ok", 200).await?;
+        world.run_worker().await?;
+        world.let_weeks_pass(1).await?;
+    }
+    world.let_weeks_pass(60).await?;
+    let request = prune::Request::parse(fields(json!({})))?;
+
+    let context = world.context.clone();
+    let pruning = tokio::spawn(async move {
+        prune::run(&context, &request, Deadline::after(Duration::from_secs(60))).await
+    });
+    let mut completed = 0;
+    for round in 0..100 {
+        world.enqueue_many(site, &format!("new-{round}"), "ok", 100).await?;
+        completed += world.run_worker().await?.completed;
+        if pruning.is_finished() && round >= 10 {
+            break;
+        }
+    }
+    let answer = pruning.await??;
+
+    assert!(answer.ok && answer.finished, "{answer:?}");
+    assert_eq!((answer.keys, answer.processed), (1_200, 18), "{answer:?}");
+    assert_eq!(world.statuses().await?, format!("COMPLETED {completed}"));
+    world.assert_accounted_for().await
+}
+
 #[tokio::test]
 async fn retention_has_a_floor() -> anyhow::Result<()> {
     let world = World::new().await?;
