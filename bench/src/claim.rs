@@ -18,7 +18,7 @@ const SETTLE: &str = include_str!("../sql/settle.sql");
 const WINDOW_CLAIM: &str = include_str!("../sql/window_claim.sql");
 
 /// As the runner asks: up to 2,000 rows of one group.
-const CLAIM: &str = "select claim_token, group_id, cardinality(conversion_ids) \
+pub(crate) const CLAIM: &str = "select claim_token, group_id, cardinality(conversion_ids) \
      from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, $1, 1000, 2000, 75, $2)";
 
 /// Puts a group first in the line.

@@ -3,6 +3,7 @@
 mod claim;
 mod enqueue;
 mod fairness;
+mod long_life;
 mod memory;
 mod ours;
 mod peers;
@@ -75,7 +76,13 @@ enum Benchmark {
         #[arg(long, default_value_t = 200_000)]
         rows: usize,
     },
-    /// All of them.
+    /// What is left of the busy tables once very many conversions went through them.
+    LongLife {
+        /// Conversions.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+    },
+    /// All of them, but for the long life.
     All {
         /// Also 10 million rows in 10,000 groups.
         #[arg(long)]
@@ -124,7 +131,10 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
         Benchmark::WholePath { .. } | Benchmark::Enqueue { .. } | Benchmark::All { .. } => {
             install_peers().await
         }
-        Benchmark::Claim { .. } | Benchmark::Fairness { .. } | Benchmark::Memory { .. } => None,
+        Benchmark::Claim { .. }
+        | Benchmark::Fairness { .. }
+        | Benchmark::Memory { .. }
+        | Benchmark::LongLife { .. } => None,
     };
     let server = &server;
     let peer = peers.as_ref();
@@ -134,6 +144,7 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
         Benchmark::Claim { full } => vec![shown(claim::run(server, claim::Sizes::of(full)).await?)?],
         Benchmark::Fairness { rows } => vec![shown(fairness::run(server, rows).await?)?],
         Benchmark::Memory { rows } => vec![shown(memory::run(server, rows).await?)?],
+        Benchmark::LongLife { rows } => vec![shown(long_life::run(server, rows).await?)?],
         Benchmark::All { full } => vec![
             shown(whole_path::run(server, peer, 100_000).await?)?,
             shown(enqueue::run(server, peer, 100_000).await?)?,

@@ -180,6 +180,7 @@ fn judge_store(error: &StoreError) -> Judgement {
     let hint = match error {
         StoreError::Unavailable(cause) => Some(connection_hint(cause.as_ref())),
         StoreError::WrongSchema(_) => Some("relay migrate"),
+        StoreError::NoPartition(_) => Some("relay keep-partitions"),
         StoreError::NotPermitted(_) => Some("psql \"$DATABASE_URL\" -c 'select current_user'"),
         StoreError::Busy(_)
         | StoreError::BadArgument(_)

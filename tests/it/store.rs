@@ -1,6 +1,10 @@
-//! The database itself: who may do what, how it came to be, and what it says of itself.
+//! The database itself: who may do what, how it came to be, what it says of itself, and how it lives for years.
 
+mod audit;
 mod catalogue;
 mod errors;
+mod long_life;
 mod migrations;
+mod partitions;
+mod prune;
 mod view;

@@ -139,6 +139,13 @@ impl World {
         Ok(())
     }
 
+    /// Lets weeks pass, the ids included, so that what is there lies in the history of those weeks.
+    pub async fn let_weeks_pass(&self, weeks: u32) -> anyhow::Result<()> {
+        self.let_pass(&format!("{weeks} weeks")).await?;
+        self.sql.batch_execute(&format!(include_str!("let_weeks_pass.sql"), weeks = weeks)).await?;
+        Ok(())
+    }
+
     /// Where a conversion stands: status, outcome, code of the last error, retries.
     pub async fn standing(&self, external_id: &str) -> anyhow::Result<Standing> {
         let row = self

@@ -3,12 +3,13 @@
 use clap::Args;
 use serde_json::json;
 use shared::boot::{self, Config};
+use shared::store::{Accounts, AuditFault};
 
 use crate::failure::Exit;
 use crate::output::{Output, Set, grouped, table};
 
 /// Faults that an answer lists; the rest is counted.
-const LISTED: usize = 100;
+const LISTED: i32 = 100;
 
 const COLUMNS: [(&str, Set); 3] = [("conversion", Set::Whole), ("fault", Set::Text), ("detail", Set::Text)];
 
@@ -18,23 +19,50 @@ pub(super) struct Arguments {}
 
 pub(super) async fn run(_: Arguments, output: Output) -> anyhow::Result<Exit> {
     let context = boot::open_context(&Config::from_env()).await?;
-    let faults = context.store.audit_conversions().await?;
-    let listed = &faults[..faults.len().min(LISTED)];
-    let answer = json!({ "ok": faults.is_empty(), "faults": listed, "faults_total": faults.len() });
+    let accounts = context.store.audit_accounts(LISTED).await?;
+    let ok = accounts.faults_total == 0 && accounts.balance();
+    let answer = json!({
+        "ok": ok, "faults": accounts.faults, "faults_total": accounts.faults_total,
+        "totals": {
+            "keys": accounts.keys, "waiting": accounts.waiting, "in_flight": accounts.in_flight,
+            "held": accounts.held, "submitted": accounts.submitted, "completed": accounts.completed,
+            "failed": accounts.failed,
+        },
+        "equation": equation(&accounts),
+        "balanced": accounts.balance(),
+    });
     output.answer(&answer, || {
-        if faults.is_empty() {
-            return "no fault: every conversion is in exactly one place, its history without gap or double"
-                .to_owned();
+        let equation = equation(&accounts);
+        if ok {
+            return format!(
+                "{equation}\n\
+                 no fault: every conversion is in exactly one place, its history without gap or double"
+            );
         }
-        let row = |fault: &shared::store::AuditFault| {
+        let row = |fault: &AuditFault| {
             vec![
                 fault.conversion_id.to_string(),
                 fault.fault.clone(),
                 fault.detail.clone().unwrap_or_default(),
             ]
         };
-        let rows = table(&COLUMNS, listed.iter().map(row));
-        format!("{} faults\n\n{rows}", grouped(faults.len() as u64))
+        let rows = table(&COLUMNS, accounts.faults.iter().map(row));
+        format!("{equation}\n{} faults\n\n{rows}", grouped(accounts.faults_total))
     })?;
-    Ok(if faults.is_empty() { Exit::Done } else { Exit::Red })
+    Ok(if ok { Exit::Done } else { Exit::Red })
+}
+
+/// Every conversion that was taken in, and where it is.
+fn equation(accounts: &Accounts) -> String {
+    let sign = if accounts.balance() { '=' } else { '≠' };
+    format!(
+        "{} conversions {sign} {} waiting + {} in flight + {} held + {} submitted + {} completed + {} failed",
+        grouped(accounts.keys),
+        grouped(accounts.waiting),
+        grouped(accounts.in_flight),
+        grouped(accounts.held),
+        grouped(accounts.submitted),
+        grouped(accounts.completed),
+        grouped(accounts.failed),
+    )
 }

@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, grouped, table, time};
 
 /// Conversions that are listed where an id leads to several.
-const LISTED: usize = 50;
+const LISTED: usize = 20;
 
 const TIMELINE: [(&str, Set); 6] = [
     ("at", Set::Whole),
@@ -21,6 +21,9 @@ const TIMELINE: [(&str, Set); 6] = [
     ("next", Set::Whole),
     ("request", Set::Text),
 ];
+
+const MATCHES: [(&str, Set); 4] =
+    [("conversion", Set::Whole), ("external id", Set::Text), ("site", Set::Whole), ("status", Set::Whole)];
 
 /// Where a conversion stands, what blocks it and until when, and all that happened to it
 #[derive(Args)]
@@ -158,10 +161,18 @@ fn sentence(conversion: &Conversion) -> String {
 }
 
 fn list(found: &[FoundConversion], more: bool) -> String {
-    let rows = found.iter().map(|found| vec![found.conversion_id.to_string(), found.found_by.clone()]);
+    let row = |found: &FoundConversion| {
+        vec![
+            found.conversion_id.to_string(),
+            found.external_id.clone(),
+            found.site_id.to_string(),
+            found.status.clone(),
+        ]
+    };
+    let by = found.first().map_or("id", |first| first.found_by.as_str());
     let more = if more { "\nand more" } else { "" };
     format!(
-        "several conversions have this id; explain one of them\n\n{}{more}",
-        table(&[("conversion", Set::Whole), ("found by", Set::Text)], rows)
+        "several conversions have this {by}; explain one of them by its conversion id\n\n{}{more}",
+        table(&MATCHES, found.iter().map(row))
     )
 }

@@ -5,8 +5,10 @@ mod credentials;
 mod demo;
 mod enqueue;
 mod explain;
+mod keep_partitions;
 mod migrate;
 mod pause;
+mod prune;
 mod quota;
 mod recover;
 mod run;
@@ -57,6 +59,8 @@ enum Command {
     Resume(pause::ResumeArguments),
     Quota(quota::Arguments),
     Audit(audit::Arguments),
+    Prune(prune::Arguments),
+    KeepPartitions(keep_partitions::Arguments),
     Sandbox(sandbox::Arguments),
     VaultKey(vault_key::Arguments),
 }
@@ -108,6 +112,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
         Command::Audit(arguments) => audit::run(arguments, output).await,
+        Command::Prune(arguments) => prune::run(arguments, output).await,
+        Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,
         Command::VaultKey(arguments) => vault_key::run(arguments, output),
     }

@@ -13,10 +13,11 @@ use crate::output::{Output, Set, grouped, table};
 /// Counting stops here; what reaches it is shown as more than 10,000.
 const COUNT_MAX: i64 = 10_001;
 
-const GROUPS: [(&str, Set); 6] = [
+const GROUPS: [(&str, Set); 7] = [
     ("site", Set::Whole),
     ("provider", Set::Whole),
     ("waiting", Set::Number),
+    ("at risk", Set::Number),
     ("held", Set::Number),
     ("oldest", Set::Number),
     ("stands", Set::Text),
@@ -92,6 +93,7 @@ fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
             group.site_id.to_string(),
             group.provider_key.clone(),
             counted(group.waiting),
+            counted(group.at_risk),
             counted(group.held),
             group.oldest_due_at.map_or_else(String::new, |due| since(due, now)),
             standing(group, now),
@@ -100,13 +102,13 @@ fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
     let sum = |column: fn(&GroupStanding) -> i64| groups.iter().map(column).sum::<i64>();
     let mut text = table(&GROUPS, groups.iter().map(row));
     text += &format!(
-        "\n\ngroups {}: waiting {} (expiring within 48 hours {}), held {}, in flight {}\n\
+        "\n\ngroups {}: waiting {}, held {}, in flight {}; at risk, for they expire within 48 hours: {}\n\
          so far: requests {}, completed {}, submitted {}, failed {}, retries {}",
         grouped(groups.len() as u64),
         summed(groups, |group| group.waiting),
-        grouped(sum(|group| group.at_risk)),
         summed(groups, |group| group.held),
         grouped(sum(|group| group.processing)),
+        summed(groups, |group| group.at_risk),
         grouped(sum(|group| group.attempts_total)),
         grouped(sum(|group| group.completed_total)),
         grouped(sum(|group| group.submitted_total)),

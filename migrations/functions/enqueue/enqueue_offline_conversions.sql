@@ -14,6 +14,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan  -- a general plan takes arrays for ten entries and compares each with each
 as $$
 #variable_conflict use_column
 declare
@@ -34,6 +35,14 @@ begin
     pg_catalog.cardinality(p_payloads)
   ) then
     raise exception 'the arrays must be of one length' using errcode = 'CR001';
+  end if;
+  -- Every run keeps the weeks ahead. Where nothing ran for so long, what comes in makes its own.
+  if not relay.has_partition(v_now) then
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('relay.keep_partitions', 0));
+    perform relay.keep_partitions(1, v_now);
+    if not relay.has_partition(v_now) then
+      raise exception 'there is no partition for this week, and it cannot be made now' using errcode = 'CR006';
+    end if;
   end if;
   perform relay.ensure_groups(p_site_ids, p_provider_keys, v_now);
 
@@ -119,6 +128,7 @@ comment on function relay.enqueue_offline_conversions is
   'Takes conversions in, once per (site, provider, external id). The arrays run side by side, one entry per conversion, at '
   'most 10000. Answers one row per entry, in order: queued, held (taken in; its group waits for a mend), duplicate (same '
   'content known), conflict (the id is known with other content: nothing changed), expired (too old: not taken in). '
-  'Raises CR001 for bad arguments. Locks: keys in order, then groups that must be woken.';
+  'Raises CR001 for bad arguments, CR006 where this week has no partition and a lock keeps it from being made: then nothing '
+  'was taken in. Locks: keys in order, then groups that must be woken.';
 
 grant execute on function relay.enqueue_offline_conversions to relay_service;

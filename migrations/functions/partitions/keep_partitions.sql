@@ -7,6 +7,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set lock_timeout = '1s'
 as $$
 declare
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
@@ -16,26 +18,37 @@ declare
   v_week timestamptz;
   v_made integer := 0;
 begin
-  if p_weeks_ahead not between 1 and 104 then
-    raise exception 'p_weeks_ahead must lie in 1 to 104' using errcode = 'CR001';
+  if p_weeks_ahead not between 0 and 104 then
+    raise exception 'p_weeks_ahead must lie in 0 to 104' using errcode = 'CR001';
+  end if;
+  -- One maker at a time; a second one has nothing to do.
+  if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('relay.keep_partitions', 0)) then
+    return 0;
   end if;
   for v_week in select pg_catalog.generate_series(v_monday, v_monday + p_weeks_ahead * interval '7 days', interval '7 days') loop
     foreach v_parent in array array['conversion', 'conversion_outcome', 'provider_upload_attempts'] loop
-      v_name := v_parent || pg_catalog.to_char(v_week at time zone 'UTC', '_IYYY"w"IW');
-      if pg_catalog.to_regclass('relay.' || v_name) is null then
-        -- One maker at a time; a second one finds the partition there.
-        if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('relay.keep_partitions', 0)) then
-          return v_made;
-        end if;
-        if pg_catalog.to_regclass('relay.' || v_name) is not null then
-          continue;
-        end if;
-        -- Made by itself and attached empty: attaching takes no lock that a reader or writer would wait for.
-        execute pg_catalog.format('create table relay.%I (like relay.%I including defaults including constraints)', v_name, v_parent);
-        execute pg_catalog.format(
-          'alter table relay.%I attach partition relay.%I for values from (%s) to (%s)',
-          v_parent, v_name, relay.id_floor(v_week), relay.id_floor(v_week + interval '7 days')
-        );
+      v_name := relay.partition_name(v_parent, v_week);
+      if not exists (
+        select
+        from pg_catalog.pg_class
+        where pg_class.relnamespace = 'relay'::regnamespace and pg_class.relname = v_name
+      ) then
+        -- Made by itself and attached empty: attaching takes no lock that a reader or writer would wait for. Who holds one
+        -- that it must wait for itself keeps it for another call. What it says of vacuum: migrations/0005_long_life.sql.
+        begin
+          execute pg_catalog.format(
+            'create table relay.%I (like relay.%I including defaults including constraints) with ('
+            'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, '
+            'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_freeze_min_age = 0)',
+            v_name, v_parent
+          );
+          execute pg_catalog.format(
+            'alter table relay.%I attach partition relay.%I for values from (%s) to (%s)',
+            v_parent, v_name, relay.id_floor(v_week), relay.id_floor(v_week + interval '7 days')
+          );
+        exception
+          when lock_not_available then return v_made;
+        end;
         v_made := v_made + 1;
       end if;
     end loop;
@@ -45,7 +58,8 @@ end;
 $$;
 
 comment on function relay.keep_partitions is
-  'Makes the weekly partitions from this week to p_weeks_ahead from now, and says how many it made. Safe at any time and '
-  'twice at once. Raises CR001 for an argument out of range.';
+  'Makes the weekly partitions from this week to p_weeks_ahead from now that are missing, and says how many it made: fewer '
+  'where another makes them, or where a lock was not to be had within a second. Safe at any time and twice at once. Raises '
+  'CR001 for an argument out of range.';
 
 grant execute on function relay.keep_partitions to relay_service;

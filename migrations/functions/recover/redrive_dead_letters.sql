@@ -13,12 +13,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
+  v_walk relay.prune_walk;
   v_called integer[];
   v_redriven integer;
 begin
   if p_site_id is null and p_code is null and p_conversion_ids is null or p_limit not between 1 and 10000 then
     raise exception 'name a site, a code or conversions, and a limit of 1 to 10000' using errcode = 'CR001';
   end if;
+
+  -- What is being pruned stays dead, and what comes back to life now is not pruned.
+  select prune_walk.* from relay.prune_walk for share into v_walk;
 
   with dead as materialized (
     select conversion.conversion_id, conversion.group_id, conversion.expires_at, outcome.seq, outcome.sent_target
@@ -29,6 +33,7 @@ begin
       and (p_code is null or outcome.code = p_code)
       and (p_conversion_ids is null or outcome.conversion_id = any (p_conversion_ids))
       and (p_site_id is null or delivery_group.site_id = p_site_id)
+      and (conversion.conversion_id < v_walk.id_from or conversion.conversion_id >= v_walk.id_to)
       and not exists (
         select
         from relay.conversion_outcome as later
@@ -65,6 +70,6 @@ $$;
 
 comment on function relay.redrive_dead_letters is
   'Sends dead letters (rejected, exhausted, unconfirmed) to work again, with their key, their history and a fresh budget of '
-  'retries. At most p_limit of them; says how many. Raises CR001 where nothing narrows the call.';
+  'retries; not those of a week that is being pruned. At most p_limit of them; says how many. Raises CR001 where nothing narrows the call.';
 
 grant execute on function relay.redrive_dead_letters to relay_service;

@@ -174,6 +174,7 @@ impl Upload {
                     StoreError::WrongSchema(_)
                     | StoreError::NotPermitted(_)
                     | StoreError::BadArgument(_)
+                    | StoreError::NoPartition(_)
                     | StoreError::Refused(_)
                     | StoreError::Unexpected(_),
                 )) => return answer,

@@ -34,14 +34,6 @@ impl Store {
         })
     }
 
-    /// Makes the weekly partitions up to `weeks_ahead` (1 to 104) that are missing; says how many it made.
-    pub async fn keep_partitions(&self, weeks_ahead: i32) -> Result<i32, StoreError> {
-        let row = self
-            .query_one("select made from relay.keep_partitions($1) as made", &[(&weeks_ahead, Type::INT4)])
-            .await?;
-        Ok(row.get("made"))
-    }
-
     /// Walks on through what waits by `limit` rows (1 to 1,000,000): ends what is past its time, and puts first what
     /// expires within 48 hours. How many conversions ended.
     pub async fn expire_conversions(&self, limit: i32) -> Result<u64, StoreError> {

@@ -1,7 +1,7 @@
 //! Why a call to the database failed, one variant for each thing that a caller does about it.
 //!
 //! SQLSTATEs of our own: `CR001` an argument out of its range, `CR002` arrays that do not fit the claim, `CR005` a
-//! change to the ledger that is none of its one closing.
+//! change to the ledger that is none of its one closing, `CR006` a week that has no partition.
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The schema is not there, or is older than this program.
     #[error("the schema does not serve this program: run `relay migrate`")]
     WrongSchema(#[source] Said),
+    /// This week has no partition, and none could be made: nothing was taken in.
+    #[error("the database has no room for this week: run `relay keep-partitions`")]
+    NoPartition(#[source] Said),
     /// This login may not do that.
     #[error("the database does not permit this to the login of DATABASE_URL")]
     NotPermitted(#[source] Said),
@@ -64,6 +67,8 @@ impl From<tokio_postgres::Error> for StoreError {
         let said = Said::new(said);
         if is_of(&["CR001", "CR002", "CR005"]) {
             Self::BadArgument(said)
+        } else if is_of(&["CR006"]) || said.message.starts_with("no partition of relation") {
+            Self::NoPartition(said)
         } else if is_of(&[SqlState::LOCK_NOT_AVAILABLE.code(), "40"]) {
             Self::Busy(said)
         } else if [

@@ -1,11 +1,13 @@
 //! The database: one method per SQL function, of the same name; one file per family. No other SQL anywhere.
 
+mod audit;
 mod claim;
 mod connect;
 mod credentials;
 mod deployment;
 mod enqueue;
 mod error;
+mod partitions;
 mod pause;
 mod quota;
 mod reading;
@@ -20,15 +22,17 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+pub use audit::{Accounts, AuditFault};
 pub use claim::{Claim, ClaimRequest, ClaimedRow, Opened};
 pub use connect::{DatabaseConfig, connect_once};
 pub use credentials::{SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
 pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
 pub use error::{Said, StoreError};
+pub use partitions::Pruned;
 pub use pause::Pause;
 pub use quota::Quota;
-pub use reading::{AuditFault, ConversionCount, FoundConversion, GroupStanding, HeldGroup};
+pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};

@@ -69,6 +69,14 @@ pub struct FoundConversion {
     pub conversion_id: ConversionId,
     /// By what kind of id it was found.
     pub found_by: String,
+    /// Its id in the advertiser's own system.
+    pub external_id: String,
+    /// Whose.
+    pub site_id: SiteId,
+    /// At which provider.
+    pub provider_key: String,
+    /// Where it stands.
+    pub status: String,
 }
 
 /// A group that waits for a mend.
@@ -78,17 +86,6 @@ pub struct HeldGroup {
     pub site: SiteId,
     /// Why.
     pub code: String,
-}
-
-/// Something that the proof of accounting found wrong.
-#[derive(Debug, Clone, Serialize)]
-pub struct AuditFault {
-    /// What is wrong.
-    pub fault: String,
-    /// With which conversion.
-    pub conversion_id: ConversionId,
-    /// The figures.
-    pub detail: Option<String>,
 }
 
 impl Store {
@@ -177,7 +174,8 @@ impl Store {
     pub async fn find_conversions(&self, id: &str, limit: i32) -> Result<Vec<FoundConversion>, StoreError> {
         let rows = self
             .query(
-                "select conversion_id, found_by from relay.find_conversions($1, $2)",
+                "select conversion_id, found_by, external_id, site_id, provider_key, status \
+                 from relay.find_conversions($1, $2)",
                 &[(&id, Type::TEXT), (&limit, Type::INT4)],
             )
             .await?;
@@ -186,6 +184,10 @@ impl Store {
             .map(|row| FoundConversion {
                 conversion_id: ConversionId(row.get("conversion_id")),
                 found_by: row.get("found_by"),
+                external_id: row.get("external_id"),
+                site_id: SiteId(row.get("site_id")),
+                provider_key: row.get("provider_key"),
+                status: row.get("status"),
             })
             .collect())
     }
@@ -199,19 +201,5 @@ impl Store {
             )
             .await?;
         Ok(rows.first().map(|row| row.get("document")))
-    }
-
-    /// The proof of accounting: a fault for every conversion whose history does not add up. Walks everything.
-    pub async fn audit_conversions(&self) -> Result<Vec<AuditFault>, StoreError> {
-        let rows =
-            self.query("select fault, conversion_id, detail from relay.audit_conversions()", &[]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| AuditFault {
-                fault: row.get("fault"),
-                conversion_id: ConversionId(row.get("conversion_id")),
-                detail: row.get("detail"),
-            })
-            .collect())
     }
 }

@@ -99,8 +99,115 @@ async fn explain_lists_several_and_fails_for_none() {
     let several = relay.run(&["explain", "order-7", "--json"]).await;
     let none = relay.run(&["explain", "order-8", "--json"]).await;
 
-    assert_eq!(several.json()["matches"].as_array().unwrap().len(), 2, "{several:?}");
+    let several = several.json();
+    assert_eq!(several["matches"].as_array().unwrap().len(), 2, "{several}");
+    assert_eq!(several["matches"][0]["external_id"], "one");
+    assert_eq!(several["matches"][1]["site_id"], site.to_string());
+    assert_eq!(several["matches"][1]["status"], "QUEUED");
     assert_eq!((none.code, &none.json()["ok"]), (Some(1), &json!(false)));
+}
+
+#[tokio::test]
+async fn explain_lists_twenty_by_what_a_person_knows_them_by() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    let order = json!({ "order_id": "order-7" });
+    let rows: Vec<_> = (0..25).map(|number| good(site, &format!("sale-{number}"), order.clone())).collect();
+    world.enqueue(site, &rows).await.unwrap();
+    let relay = Relay::new(&world);
+
+    let ran = relay.run(&["explain", "order-7"]).await;
+
+    let listed: Vec<&str> = ran.stdout.lines().filter(|line| line.contains(&site.to_string())).collect();
+    assert_eq!(listed.len(), 20, "{}", ran.stdout);
+    assert!(listed[0].contains("sale-0") && listed[0].ends_with("QUEUED"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("several conversions have this order id"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("and more"), "{}", ran.stdout);
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 100), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn status_shows_what_is_at_risk_of_expiring() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "old", "ok", 3).await.unwrap();
+    let relay = Relay::new(&world);
+    // Two days old when they came, ninety is the most: a day is left.
+    world.let_pass("87 days").await.unwrap();
+    world.enqueue_many(site, "new", "ok", 4).await.unwrap();
+
+    let before = relay.run(&["status", "--json"]).await.json();
+    world.context.store.expire_conversions(1_000).await.unwrap();
+    let after = relay.run(&["status", "--json"]).await.json();
+    let shown = relay.run(&["status"]).await.stdout;
+
+    assert_eq!((&before["groups"][0]["at_risk"], &before["groups"][0]["waiting"]), (&json!(0), &json!(7)));
+    assert_eq!((&after["groups"][0]["at_risk"], &after["totals"]["at_risk"]), (&json!(3), &json!(3)));
+    assert!(shown.contains("at risk") && shown.contains("within 48 hours: 3"), "{shown}");
+}
+
+#[tokio::test]
+async fn pruning_keeps_what_is_young_and_is_a_run_of_its_own() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "old", "ok", 6).await.unwrap();
+    world.run_worker().await.unwrap();
+    world.let_weeks_pass(40).await.unwrap();
+    world.enqueue_many(site, "new", "ok", 2).await.unwrap();
+    world.run_worker().await.unwrap();
+    let relay = Relay::new(&world);
+
+    let usual = relay.run(&["prune", "--json"]).await;
+    let short = relay.run(&["prune", "--retention-days", "200", "--json"]).await;
+    let told = relay.run(&["prune"]).await;
+    let refused = relay.run(&["prune", "--retention-days", "179"]).await;
+    let audited = relay.run(&["audit", "--json"]).await;
+
+    // Runs are kept for 90 days.
+    assert_eq!((&usual.json()["keys"], &usual.json()["runs"]), (&json!(0), &json!(1)), "{usual:?}");
+    let short = short.json();
+    assert_eq!((&short["keys"], &short["processed"], &short["ok"]), (&json!(6), &json!(3), &json!(true)));
+    assert!(told.stdout.contains("dropped 0 partitions"), "{told:?}");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("from 180 to"), "{refused:?}");
+    assert_eq!(audited.json()["totals"]["keys"], 2);
+    let runs = "select count(*) from relay.task_runs where task_key = 'prune' and status = 'DONE'";
+    assert_eq!(world.number(runs).await.unwrap(), 3);
+    let keys = "select counters ->> 'keys' from relay.task_runs where task_key = 'prune' order by run_id offset 1 limit 1";
+    assert_eq!(world.sql.query_one(keys, &[]).await.unwrap().get::<_, String>(0), "6");
+}
+
+#[tokio::test]
+async fn keeping_partitions_says_how_far_they_reach() {
+    let world = World::new().await.unwrap();
+    let relay = Relay::new(&world);
+
+    let kept = relay.run(&["keep-partitions", "--weeks-ahead", "12", "--json"]).await;
+    let again = relay.run(&["keep-partitions"]).await;
+
+    let answer = kept.json();
+    assert_eq!((&answer["processed"], &answer["weeks_ahead"]), (&json!(12), &json!(12)), "{answer}");
+    assert!(again.stdout.contains("made 0 partitions; 12 weeks"), "{again:?}");
+    let runs = "select count(*) from relay.task_runs where task_key = 'keep-partitions' and status = 'DONE'";
+    assert_eq!(world.number(runs).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn the_audit_says_where_everything_is() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "sale", "ok", 3).await.unwrap();
+    world.run_worker().await.unwrap();
+    world.enqueue_many(site, "new", "ok", 2).await.unwrap();
+    let relay = Relay::new(&world);
+
+    let answer = relay.run(&["audit", "--json"]).await.json();
+    let told = relay.run(&["audit"]).await.stdout;
+
+    let equation = "5 conversions = 2 waiting + 0 in flight + 0 held + 0 submitted + 3 completed + 0 failed";
+    assert_eq!((&answer["equation"], &answer["balanced"]), (&json!(equation), &json!(true)));
+    assert_eq!((&answer["totals"]["waiting"], &answer["totals"]["completed"]), (&json!(2), &json!(3)));
+    assert!(told.starts_with(equation), "{told}");
 }
 
 #[tokio::test]

@@ -108,3 +108,37 @@ async fn the_names_and_columns_that_other_programs_use_are_there() -> anyhow::Re
     }
     Ok(())
 }
+
+/// Tables that hold a handful of rows, or are written once in a site's life: what PostgreSQL does by itself is enough.
+const SMALL_AND_STATIC: [&str; 6] =
+    ["circuit_setting", "deployment", "provider_credentials", "schema_migration", "site", "vault_key"];
+
+#[tokio::test]
+async fn every_table_says_when_it_is_vacuumed_or_is_small_and_static() -> anyhow::Result<()> {
+    let bare = names(
+        "select relname::text from pg_class where relnamespace = 'relay'::regnamespace and relkind = 'r' \
+         and not coalesce(reloptions::text like '%autovacuum_vacuum_%threshold%', false) order by 1",
+    )
+    .await?;
+
+    assert_eq!(bare, SMALL_AND_STATIC);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_week_is_vacuumed_alike() -> anyhow::Result<()> {
+    let database = migrated_database().await?;
+    let sql = database.connect().await?;
+    sql.batch_execute("select relay.keep_partitions(30)").await?;
+
+    let kinds = sql
+        .query_one(
+            "select count(distinct reloptions::text), min(reloptions::text) from pg_class where relispartition and relkind = 'r'",
+            &[],
+        )
+        .await?;
+
+    assert_eq!(kinds.get::<_, i64>(0), 1);
+    assert!(kinds.get::<_, String>(1).contains("freeze_min_age=0"));
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! One file for each task.
 
+pub mod keep_partitions;
+pub mod prune;
 pub mod recover;
 pub mod seed;
 pub mod upload;

@@ -109,7 +109,7 @@ pub struct Answer {
 }
 
 /// Puts back what crashed runs left, until nothing is left or the deadline is near. What nobody else does yet it does
-/// along the way: it ends conversions past their time, and keeps the partitions ahead.
+/// along the way: it ends conversions past their time.
 ///
 /// # Errors
 /// The database's.
@@ -134,7 +134,6 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
         None => 0,
     };
     let expired = store.expire_conversions(EXPIRY_ROWS).await?;
-    store.keep_partitions(WEEKS_AHEAD).await?;
     let answer = Answer {
         ok: true,
         recovered: sum.requeued + sum.exhausted,
@@ -164,6 +163,3 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
 
 /// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
 const EXPIRY_ROWS: i32 = 200_000;
-
-/// Partitions are made this far ahead: two months in which nobody need notice that nobody makes them.
-const WEEKS_AHEAD: i32 = 8;

@@ -1,0 +1,69 @@
+//! `relay prune`: takes away what is past its retention.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, json};
+use shared::boot::{self, Config};
+use shared::delivery::Deadline;
+use shared::engine::Fields;
+use shared::engine::tasks::prune::{self, Answer, Request};
+
+use crate::failure::Exit;
+use crate::output::{Output, grouped};
+
+/// What is not taken away in so long goes with the next call.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// Take away history past its retention, by whole weeks, and never what still lives
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Days that conversions, outcomes and the ledger are kept: 400 unless said, 180 at least
+    #[arg(long, value_name = "N")]
+    retention_days: Option<String>,
+    /// Days that the history of runs is kept: 90 unless said, 30 at least
+    #[arg(long, value_name = "N")]
+    run_retention_days: Option<String>,
+}
+
+impl Arguments {
+    fn request(&self) -> anyhow::Result<Request> {
+        let mut fields = Map::new();
+        fields.insert("retention_days".to_owned(), json!(self.retention_days));
+        fields.insert("run_retention_days".to_owned(), json!(self.run_retention_days));
+        Ok(Request::parse(Fields::new(fields))?)
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
+    let request = arguments.request()?;
+    let deadline = Deadline::after(DEADLINE);
+    let context = boot::open_context(&Config::from_env()).await?;
+    let answer = prune::run(&context, &request, deadline).await?;
+    output.answer(&answer, || text(&answer, &request))?;
+    Ok(if answer.ok && answer.finished { Exit::Done } else { Exit::Failed })
+}
+
+fn text(answer: &Answer, request: &Request) -> String {
+    let mut text = format!(
+        "kept {} days of conversions: dropped {} partitions, deleted {} keys, {} receipts, {} lifted holds\n\
+         kept {} days of runs: deleted {}",
+        request.retention_days,
+        grouped(answer.processed),
+        grouped(answer.keys),
+        grouped(answer.receipts),
+        grouped(answer.holds),
+        request.run_retention_days,
+        grouped(answer.runs),
+    );
+    for week in &answer.skipped_weeks {
+        text += &format!("\nstays: {week}");
+    }
+    for error in &answer.errors {
+        text += &format!("\nerror: {error}");
+    }
+    if !answer.finished {
+        text += "\nnot finished; call again";
+    }
+    text
+}
