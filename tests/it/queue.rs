@@ -2,6 +2,7 @@
 
 mod explained;
 mod follow;
+mod hammer;
 mod hands;
 mod model;
 mod operation;
