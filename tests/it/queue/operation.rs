@@ -119,26 +119,31 @@ impl Verdict {
     }
 }
 
+/// A sequence that begins with something to do.
 pub(super) fn operations(longest: usize) -> impl Strategy<Value = Vec<Operation>> {
-    vec(operation(), 1..=longest)
+    (vec(enqueue(), 1..4), vec(operation(), 1..=longest)).prop_map(|(first, rest)| [first, rest].concat())
+}
+
+fn enqueue() -> impl Strategy<Value = Operation> {
+    (0..GROUPS, vec(sale(), 1..12)).prop_map(|(group, sales)| Operation::Enqueue { group, sales })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     let group = 0..GROUPS;
     let lease = || prop_oneof![Just(5), Just(60), Just(600)];
     prop_oneof![
-        5 => (group.clone(), vec(sale(), 1..12)).prop_map(|(group, sales)| Operation::Enqueue { group, sales }),
+        4 => enqueue(),
         5 => ask().prop_map(Operation::Claim),
-        5 => option::of(0..GROUPS).prop_map(|group| Operation::Claim(Ask::generous(group))),
+        6 => option::of(0..GROUPS).prop_map(|group| Operation::Claim(Ask::generous(group))),
         5 => (any::<usize>(), 1..3_i64, lease())
             .prop_map(|(claim, target, lease_seconds)| Operation::Open { claim, target, lease_seconds }),
         8 => (any::<usize>(), settlement()).prop_map(|(claim, settlement)| Operation::Settle { claim, settlement }),
         2 => (group.clone(), 1..7_usize, any::<bool>())
             .prop_map(|(group, times, send)| Operation::Fail { group, times, send }),
         1 => any::<usize>().prop_map(|claim| Operation::SettleLost { claim }),
-        2 => (any::<usize>(), vec(0..3, 1..6), lease())
+        4 => (any::<usize>(), vec(0..3, 1..6), lease())
             .prop_map(|(claim, parts, lease_seconds)| Operation::Split { claim, parts, lease_seconds }),
-        6 => prop_oneof![3 => 1..120_i64, 3 => 120..7_200_i64, 1 => 7_200..300_000_i64]
+        6 => prop_oneof![4 => 1..30_i64, 3 => 30..700_i64, 2 => 700..7_200_i64, 1 => 7_200..300_000_i64]
             .prop_map(|seconds| Operation::Pass { seconds }),
         2 => (prop_oneof![Just(0), Just(30)], option::weighted(0.3, 0..GROUPS))
             .prop_map(|(min_age_minutes, group)| Operation::Recover { min_age_minutes, group }),

@@ -25,17 +25,13 @@ const OPERATIONS: usize = 40;
 
 static QUEUE: Template = Template::new("queue_model");
 
-/// Migrated, with partitions for as long as a case may last, and keys with few slots.
+/// Migrated, with keys of few slots.
 async fn database() -> anyhow::Result<Database> {
     QUEUE
         .fresh_database(|url| async move {
             migrate(&config([("DATABASE_URL", url.clone()), ("APP_ENV", "development".to_owned())])).await?;
             let sql = tests::database::connect(&url).await?;
-            sql.batch_execute(
-                "select relay.keep_partitions(30); \
-                 insert into relay.vault_key values (1, 'local', '\\x00', now())",
-            )
-            .await?;
+            sql.batch_execute("insert into relay.vault_key values (1, 'local', '\\x00', now())").await?;
             for (key, slots) in KEYS {
                 sql.execute(
                     "insert into relay.quota (quota_key, slots) values ($1, $2)",
@@ -56,7 +52,7 @@ fn after_any_sequence_of_operations_the_queue_stands_where_the_model_does() {
     let mut runner = TestRunner::new(Config {
         cases: number("RELAY_MODEL_CASES").unwrap_or(CASES),
         failure_persistence: None,
-        max_shrink_iters: 150,
+        max_shrink_iters: 300,
         ..Config::default()
     });
 
@@ -76,8 +72,8 @@ async fn play(operations: &[Operation]) -> anyhow::Result<()> {
         machine.add_group(number).await?;
     }
     for (place, operation) in operations.iter().enumerate() {
-        // Partitions have an end.
-        if machine.model.now > now + seconds(180 * 86_400) {
+        // There are partitions for eight weeks.
+        if machine.model.now > now + seconds(50 * 86_400) {
             break;
         }
         let context = || format!("operation {place}: {operation:?}");
