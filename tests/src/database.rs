@@ -103,7 +103,8 @@ impl Template {
     }
 }
 
-/// One test's own database. Dropping it deletes it, best effort: the server's end takes the rest.
+/// One test's own database. Dropping it deletes it, best effort: the server's end takes the rest. A test whose database
+/// has seen a deadlock fails.
 #[derive(Debug)]
 pub struct Database {
     name: String,
@@ -146,10 +147,20 @@ impl Database {
         let mark = format!("@{} ", self.name);
         Ok(log.lines().filter(|line| line.contains(&mark)).map(String::from).collect())
     }
+
+    /// What the server's log says of deadlocks in this database. No test has a right to one.
+    pub fn deadlocks(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.log()?.into_iter().filter(|line| line.contains("deadlock detected")).collect())
+    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
+        // Also where a retry hid it from the test.
+        let deadlocks = self.deadlocks().unwrap_or_default();
+        if !thread::panicking() {
+            assert!(deadlocks.is_empty(), "{deadlocks:?}");
+        }
         let (done, _) = oneshot::channel();
         let statement = format!(r#"drop database if exists "{}" with (force)"#, self.name);
         // Without a clerk there is no server left to tidy.

@@ -175,8 +175,7 @@ impl World {
     pub async fn assert_accounted_for(&self) -> anyhow::Result<()> {
         let faults = self.context.store.audit_conversions().await?;
         anyhow::ensure!(faults.is_empty(), "{faults:?}");
-        let deadlocks: Vec<_> =
-            self.database.log()?.into_iter().filter(|line| line.contains("deadlock detected")).collect();
+        let deadlocks = self.database.deadlocks()?;
         anyhow::ensure!(deadlocks.is_empty(), "{deadlocks:?}");
         Ok(())
     }

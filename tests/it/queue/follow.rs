@@ -56,7 +56,7 @@ impl Machine {
                 Some(token) => self.settle(token, settlement).await,
                 None => Ok(()),
             },
-            Operation::Fail { group, times, send } => {
+            Operation::Fail { group, times, send, seconds: passed } => {
                 for _ in 0..*times {
                     for token in self.claim(&Ask::generous(Some(*group))).await? {
                         if *send {
@@ -66,6 +66,9 @@ impl Machine {
                         self.settle(token, &failed).await?;
                     }
                 }
+                // The database's choice of the probe's time is learnt before.
+                self.compare().await?;
+                self.model.now += seconds(*passed);
                 Ok(())
             }
             Operation::SettleLost { claim } => self.settle_lost(*claim).await,

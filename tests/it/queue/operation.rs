@@ -26,11 +26,12 @@ pub(super) enum Operation {
         claim: usize,
         settlement: Settlement,
     },
-    /// Claims a group and fails the whole request, so many times.
+    /// Claims a group and fails the whole request, so many times; then lets an open circuit's time pass, or not.
     Fail {
         group: usize,
         times: usize,
         send: bool,
+        seconds: i64,
     },
     /// Tells of a claim that is gone.
     SettleLost {
@@ -138,8 +139,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (any::<usize>(), 1..3_i64, lease())
             .prop_map(|(claim, target, lease_seconds)| Operation::Open { claim, target, lease_seconds }),
         8 => (any::<usize>(), settlement()).prop_map(|(claim, settlement)| Operation::Settle { claim, settlement }),
-        2 => (group.clone(), 1..7_usize, any::<bool>())
-            .prop_map(|(group, times, send)| Operation::Fail { group, times, send }),
+        3 => (group.clone(), 1..7_usize, any::<bool>(), prop_oneof![Just(0), Just(400)])
+            .prop_map(|(group, times, send, seconds)| Operation::Fail { group, times, send, seconds }),
         1 => any::<usize>().prop_map(|claim| Operation::SettleLost { claim }),
         4 => (any::<usize>(), vec(0..3, 1..6), lease())
             .prop_map(|(claim, parts, lease_seconds)| Operation::Split { claim, parts, lease_seconds }),
@@ -149,7 +150,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(min_age_minutes, group)| Operation::Recover { min_age_minutes, group }),
         2 => prop_oneof![1..5, Just(1_000)].prop_map(|limit| Operation::Expire { limit }),
         2 => (group.clone(), 0..2_usize).prop_map(|(group, key)| Operation::PutCredentials { group, key }),
-        1 => group.prop_map(|group| Operation::Redrive { group }),
+        2 => group.prop_map(|group| Operation::Redrive { group }),
     ]
 }
 

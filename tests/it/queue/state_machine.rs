@@ -99,7 +99,7 @@ impl Machine {
     }
 
     /// Everything that the database says of itself is what the model says.
-    async fn compare(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn compare(&mut self) -> anyhow::Result<()> {
         let faults =
             self.query("select fault, conversion_id, detail from relay.audit_conversions()", &[]).await?;
         let faults: Vec<(String, i64, String)> =
