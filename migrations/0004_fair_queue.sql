@@ -58,6 +58,8 @@ comment on table relay.line is
   'looked for at looked_at.';
 insert into relay.line (provider_key) select distinct delivery_group.provider_key from relay.delivery_group;
 
+insert into relay.upkeep (name) values ('wake_all_groups');
+
 -- Which claims are live, and which have lapsed, without a walk through those that are settled.
 create index inflight_lease on relay.inflight (lease_until);
 

@@ -7,6 +7,8 @@ insert into relay.quota (quota_key) select 'key-' || number from generate_series
 insert into relay.upload_slot (quota_key, slot_no)
 select quota.quota_key, slot_no from relay.quota cross join generate_series(1, quota.slots) as slot_no;
 insert into relay.site (site_id, created_at, updated_at) select gen_random_uuid(), now(), now() from generate_series(1, {groups});
+insert into relay.line (provider_key) values ('google_ads');
+insert into relay.provider_circuit (provider_key) values ('google_ads');
 insert into relay.delivery_group (site_id, provider_key, quota_key, created_at)
 select site.site_id, 'google_ads', 'key-' || row_number() over () % {quota_keys}, now() from relay.site;
 insert into relay.provider_health_state (group_id, site_id, provider_key)

@@ -3,5 +3,6 @@
 mod binaries;
 mod database;
 mod lambda;
+mod pooler;
 mod postgres;
 mod proto;

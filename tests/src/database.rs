@@ -1,17 +1,21 @@
 //! A fresh database for every test: one server per test process, each database a copy of a template.
 
+use std::env;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use relay_cli::postgres::{Durability, ThrowawayPostgres};
+use relay_cli::postgres::{Durability, ThrowawayPooler, ThrowawayPostgres};
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
+
+/// The login of all programs.
+const SERVICE: &str = "relay_service";
 
 /// A copy takes some 30 ms; this is for one that hangs.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
@@ -24,6 +28,24 @@ pub fn server() -> &'static ThrowawayPostgres {
         ThrowawayPostgres::start(Durability::Fast, &[]).map_err(|error| format!("{error:#}"))
     });
     SERVER.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// `pgbouncer`: the service's login goes through a pooler, as it may in production. Not set: it does not.
+pub const POOLER: &str = "RELAY_TEST_POOLER";
+
+/// This process's pooler in front of its server, where the run asks for one. It ends with the process, too.
+///
+/// The superuser, the operator and migrations keep connections of their own: a migration needs one session throughout.
+pub fn pooler() -> Option<&'static ThrowawayPooler> {
+    static POOLERS: LazyLock<Result<Option<ThrowawayPooler>, String>> =
+        LazyLock::new(|| match env::var(POOLER).unwrap_or_default().as_str() {
+            "" => Ok(None),
+            "pgbouncer" => {
+                ThrowawayPooler::start(server(), &[SERVICE]).map(Some).map_err(|error| format!("{error:#}"))
+            }
+            other => Err(format!("{POOLER} must be pgbouncer or nothing, not {other}")),
+        });
+    POOLERS.as_ref().unwrap_or_else(|error| panic!("{error}")).as_ref()
 }
 
 /// Connects to any database of any server that this process can reach.
@@ -81,7 +103,8 @@ impl Template {
     }
 }
 
-/// One test's own database. Dropping it deletes it, best effort: the server's end takes the rest.
+/// One test's own database. Dropping it deletes it, best effort: the server's end takes the rest. A test whose database
+/// has seen a deadlock fails.
 #[derive(Debug)]
 pub struct Database {
     name: String,
@@ -103,6 +126,11 @@ impl Database {
         server().url_as(role, &self.name)
     }
 
+    /// Its URL for the programs' login: through the pooler, where the run asks for one.
+    pub fn service_url(&self) -> String {
+        pooler().map_or_else(|| self.url_as(SERVICE), |pooler| pooler.url_as(SERVICE, &self.name))
+    }
+
     /// Connects as the superuser.
     pub async fn connect(&self) -> anyhow::Result<Client> {
         connect(&self.url()).await
@@ -119,10 +147,20 @@ impl Database {
         let mark = format!("@{} ", self.name);
         Ok(log.lines().filter(|line| line.contains(&mark)).map(String::from).collect())
     }
+
+    /// What the server's log says of deadlocks in this database. No test has a right to one.
+    pub fn deadlocks(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.log()?.into_iter().filter(|line| line.contains("deadlock detected")).collect())
+    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
+        // Also where a retry hid it from the test.
+        let deadlocks = self.deadlocks().unwrap_or_default();
+        if !thread::panicking() {
+            assert!(deadlocks.is_empty(), "{deadlocks:?}");
+        }
         let (done, _) = oneshot::channel();
         let statement = format!(r#"drop database if exists "{}" with (force)"#, self.name);
         // Without a clerk there is no server left to tidy.

@@ -66,7 +66,7 @@ impl World {
     pub async fn with(http_timeout: Duration) -> anyhow::Result<Self> {
         let database = migrated_database().await?;
         let sandbox = sandbox::start(([127, 0, 0, 1], 0).into(), sandbox::Options::default()).await?;
-        let settings = settings(&database.url_as("relay_service"), &sandbox, http_timeout);
+        let settings = settings(&database.service_url(), &sandbox, http_timeout);
         let context = open_context(&config(settings)).await?;
         let sql = database.connect().await?;
         Ok(Self { database, sql, sandbox, context })
@@ -74,7 +74,7 @@ impl World {
 
     /// The settings of this world, for a process.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        settings(&self.database.url_as("relay_service"), &self.sandbox, self.context.http_timeout)
+        settings(&self.database.service_url(), &self.sandbox, self.context.http_timeout)
     }
 
     /// A new site whose credentials differ from the usual ones in these fields.
@@ -182,8 +182,7 @@ impl World {
     pub async fn assert_accounted_for(&self) -> anyhow::Result<()> {
         let faults = self.context.store.audit_conversions().await?;
         anyhow::ensure!(faults.is_empty(), "{faults:?}");
-        let deadlocks: Vec<_> =
-            self.database.log()?.into_iter().filter(|line| line.contains("deadlock detected")).collect();
+        let deadlocks = self.database.deadlocks()?;
         anyhow::ensure!(deadlocks.is_empty(), "{deadlocks:?}");
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 use super::account::{Account, reaches};
-use super::debian;
+use super::debian::{self, Bundle};
 
 /// The oldest server that our SQL runs on.
 pub(super) const OLDEST_MAJOR: u32 = 15;
@@ -26,7 +26,7 @@ install PostgreSQL 15 or newer (Debian and Ubuntu: apt-get install postgresql; F
 postgresql-server; Alpine: apk add postgresql17; macOS: brew install postgresql@17), \
 or set PG_BIN to the folder that holds its `postgres` and `initdb`";
 
-/// The folder of one server's programs, and of the shared libraries that the system does not have.
+/// The folder of some programs, and of the shared libraries that the system does not have.
 #[derive(Debug)]
 pub(super) struct Binaries {
     pub(super) folder: PathBuf,
@@ -34,7 +34,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// A command that finds the server's libraries and runs as the account.
+    /// A command that finds the libraries and runs as the account.
     pub(super) fn command(&self, program: impl AsRef<Path>, account: Option<Account>) -> Command {
         let mut command = Command::new(program.as_ref());
         if !self.libraries.is_empty() {
@@ -85,12 +85,16 @@ pub(super) fn find(account: Option<Account>) -> anyhow::Result<Binaries> {
     {
         return Ok(found);
     }
-    let fetched =
-        cache_folder(account).and_then(|cache| debian::unpacked_server(&cache)).context(HOW_TO_INSTALL)?;
+    let fetched = unpacked(Bundle::Server, account).context(HOW_TO_INSTALL)?;
     if fetched.major(account).is_none() {
         bail!("the server unpacked to {} does not run here; {HOW_TO_INSTALL}", fetched.folder.display());
     }
     Ok(fetched)
+}
+
+/// What is unpacked from Debian's packages, fetched if it is not in the cache yet.
+pub(super) fn unpacked(bundle: Bundle, account: Option<Account>) -> anyhow::Result<Binaries> {
+    cache_folder(account).and_then(|cache| debian::unpacked(bundle, &cache))
 }
 
 /// Symbolic links are followed, because `initdb` has to be beside `postgres`.
@@ -140,7 +144,7 @@ fn cache_folder(account: Option<Account>) -> anyhow::Result<PathBuf> {
             return Ok(cache);
         }
     }
-    bail!("no folder found to unpack PostgreSQL in")
+    bail!("no folder found to unpack packages in")
 }
 
 /// Cargo's target folder: told by the environment, or the marked folder that this program was built into.

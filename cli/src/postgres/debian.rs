@@ -1,4 +1,4 @@
-//! Unpacks a server from Debian's own packages into a cache folder: no root, nothing installed.
+//! Unpacks programs from Debian's own packages into a cache folder: no root, nothing installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,25 +8,72 @@ use anyhow::{Context, bail, ensure};
 
 use super::binaries::{Binaries, OLDEST_MAJOR};
 
-/// The server in the cache, fetched if it is not there yet.
-pub(super) fn unpacked_server(cache: &Path) -> anyhow::Result<Binaries> {
-    if let Some(server) = in_cache(cache) {
-        return Ok(server);
-    }
-    // Package lists may be missing, as in container images, or outdated. Lists of our own need no root.
-    let fetched = fetch(cache, Lists::OfTheSystem).or_else(|error| {
-        tracing::info!("fetching package lists of our own: {error:#}");
-        fetch(cache, Lists::OfOurOwn)
-    });
-    fetched?;
-    in_cache(cache).context("the packages hold no server")
+/// What can be unpacked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bundle {
+    /// PostgreSQL's server and client.
+    Server,
+    /// PgBouncer.
+    Pooler,
 }
 
-fn in_cache(cache: &Path) -> Option<Binaries> {
-    let root = cache.join("postgresql");
-    let versions = fs::read_dir(root.join("usr/lib/postgresql")).ok()?.flatten();
-    let folder =
-        versions.map(|version| version.path().join("bin")).find(|bin| bin.join("postgres").is_file())?;
+impl Bundle {
+    /// Its folder in the cache.
+    fn name(self) -> &'static str {
+        match self {
+            Bundle::Server => "postgresql",
+            Bundle::Pooler => "pgbouncer",
+        }
+    }
+
+    /// Where its programs lie below the folder that its packages are unpacked to.
+    fn programs(self, root: &Path) -> Option<PathBuf> {
+        let (mut folders, program) = match self {
+            Bundle::Server => {
+                let versions = fs::read_dir(root.join("usr/lib/postgresql")).ok()?.flatten();
+                (versions.map(|version| version.path().join("bin")).collect(), "postgres")
+            }
+            Bundle::Pooler => (vec![root.join("usr/sbin")], "pgbouncer"),
+        };
+        folders.retain(|folder| folder.join(program).is_file());
+        folders.pop()
+    }
+
+    /// Its packages, without the libraries that they need.
+    fn packages(self, apt: &Apt) -> anyhow::Result<Vec<String>> {
+        match self {
+            Bundle::Server => {
+                let major = apt.newest_server()?;
+                let major =
+                    major.with_context(|| format!("apt knows no PostgreSQL from {OLDEST_MAJOR} on"))?;
+                Ok(vec![
+                    format!("postgresql-{major}"),
+                    format!("postgresql-client-{major}"),
+                    "libpq5".to_owned(),
+                ])
+            }
+            Bundle::Pooler => Ok(vec!["pgbouncer".to_owned()]),
+        }
+    }
+}
+
+/// The bundle in the cache, fetched if it is not there yet.
+pub(super) fn unpacked(bundle: Bundle, cache: &Path) -> anyhow::Result<Binaries> {
+    if let Some(found) = in_cache(bundle, cache) {
+        return Ok(found);
+    }
+    // Package lists may be missing, as in container images, or outdated. Lists of our own need no root.
+    let fetched = fetch(bundle, cache, Lists::OfTheSystem).or_else(|error| {
+        tracing::info!("fetching package lists of our own: {error:#}");
+        fetch(bundle, cache, Lists::OfOurOwn)
+    });
+    fetched?;
+    in_cache(bundle, cache).with_context(|| format!("the packages hold no {}", bundle.name()))
+}
+
+fn in_cache(bundle: Bundle, cache: &Path) -> Option<Binaries> {
+    let root = cache.join(bundle.name());
+    let folder = bundle.programs(&root)?;
     // Debian keeps libraries in a folder named for the architecture, some packages in /lib and some in /usr/lib.
     let libraries = ["usr/lib", "lib"].into_iter().filter_map(|parent| fs::read_dir(root.join(parent)).ok());
     let libraries = libraries.flatten().flatten().map(|entry| entry.path());
@@ -36,16 +83,16 @@ fn in_cache(cache: &Path) -> Option<Binaries> {
     })
 }
 
-fn fetch(cache: &Path, lists: Lists) -> anyhow::Result<()> {
-    let staging = cache.join(format!("unpacking-{}", process::id()));
+fn fetch(bundle: Bundle, cache: &Path, lists: Lists) -> anyhow::Result<()> {
+    let staging = cache.join(format!("unpacking-{}-{}", bundle.name(), process::id()));
     fs::create_dir_all(staging.join("root")).with_context(|| format!("create {}", staging.display()))?;
-    let fetched = unpack(cache, Apt { folder: staging.clone(), lists });
+    let fetched = unpack(bundle, cache, Apt { folder: staging.clone(), lists });
     fs::remove_dir_all(&staging).ok();
     fetched
 }
 
-/// Works beside the final place and moves there in one step, so that nobody sees half a server.
-fn unpack(cache: &Path, apt: Apt) -> anyhow::Result<()> {
+/// Works beside the final place and moves there in one step, so that nobody sees half a bundle.
+fn unpack(bundle: Bundle, cache: &Path, apt: Apt) -> anyhow::Result<()> {
     let root = apt.folder.join("root");
     match apt.lists {
         Lists::OfTheSystem => {}
@@ -55,11 +102,8 @@ fn unpack(cache: &Path, apt: Apt) -> anyhow::Result<()> {
             apt.run("apt-get", &["update"])?;
         }
     }
-    let major =
-        apt.newest_server()?.with_context(|| format!("apt knows no PostgreSQL from {OLDEST_MAJOR} on"))?;
-    tracing::info!("unpacking postgresql-{major} to {}", cache.display());
-    let mut packages =
-        vec![format!("postgresql-{major}"), format!("postgresql-client-{major}"), "libpq5".into()];
+    let mut packages = bundle.packages(&apt)?;
+    tracing::info!("unpacking {} to {}", packages[0], cache.display());
     packages.extend(apt.missing_libraries(&packages[0])?);
     packages.sort();
     packages.dedup();
@@ -70,11 +114,11 @@ fn unpack(cache: &Path, apt: Apt) -> anyhow::Result<()> {
             apt.run("dpkg", &["-x", &entry.path().to_string_lossy(), &root.to_string_lossy()])?;
         }
     }
-    let place = cache.join("postgresql");
+    let place = cache.join(bundle.name());
     match fs::rename(&root, &place) {
         Ok(()) => Ok(()),
-        Err(_) if in_cache(cache).is_some() => Ok(()), // Another process was quicker.
-        Err(error) => Err(error).with_context(|| format!("move the server to {}", place.display())),
+        Err(_) if in_cache(bundle, cache).is_some() => Ok(()), // Another process was quicker.
+        Err(error) => Err(error).with_context(|| format!("move it to {}", place.display())),
     }
 }
 
@@ -101,9 +145,9 @@ impl Apt {
 
     /// The libraries that an installation would bring to this machine. LLVM only serves just-in-time
     /// compilation, which the server does without, and is five times its size.
-    fn missing_libraries(&self, server: &str) -> anyhow::Result<Vec<String>> {
+    fn missing_libraries(&self, package: &str) -> anyhow::Result<Vec<String>> {
         let plan =
-            self.run("apt-get", &["install", "--yes", "--print-uris", "--no-install-recommends", server])?;
+            self.run("apt-get", &["install", "--yes", "--print-uris", "--no-install-recommends", package])?;
         // A line of the plan: 'address' libpq5_15.18-0+deb12u1_amd64.deb 196908 SHA256:…
         let files = plan.lines().filter_map(|line| line.split_whitespace().nth(1));
         let names = files.filter(|file| file.ends_with(".deb")).filter_map(|file| file.split('_').next());

@@ -1,4 +1,4 @@
-//! A throwaway PostgreSQL server, for the demo, the benchmarks and the tests.
+//! A throwaway PostgreSQL server, for the demo, the benchmarks and the tests; for the tests a pooler in front of it.
 //!
 //! It is a child of a small shell that waits for the end of a pipe which this process holds. However this process
 //! ends, by return, panic, abort or SIGKILL, the pipe closes, the server stops and its folder is deleted.
@@ -21,6 +21,9 @@ mod account;
 mod binaries;
 mod debian;
 mod folder;
+mod pooler;
+
+pub use pooler::ThrowawayPooler;
 
 /// Ready takes 0.4 s on an idle machine; this is for one that is busy compiling.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -116,8 +119,7 @@ impl ThrowawayPostgres {
 
     /// The URL of a database for another role.
     pub fn url_as(&self, role: &str, database: &str) -> String {
-        let host = percent_encoded(&self.folder.to_string_lossy());
-        format!("postgresql://{}@{host}:{}/{}", percent_encoded(role), self.port, percent_encoded(database))
+        socket_url(&self.folder, self.port, role, database)
     }
 
     /// The URL of a database over TCP, if the server was started with it.
@@ -211,6 +213,12 @@ fn server_settings(over_tcp: Option<TcpPort>, durability: Durability) -> Vec<(&'
         }
     }
     settings
+}
+
+/// The URL of a database behind a Unix socket.
+fn socket_url(folder: &Path, port: u16, role: &str, database: &str) -> String {
+    let host = percent_encoded(&folder.to_string_lossy());
+    format!("postgresql://{}@{host}:{port}/{}", percent_encoded(role), percent_encoded(database))
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -386,9 +386,6 @@ begin
       where delivery_group.group_id = v_group.group_id;
 
       v_spare := v_spare + coalesce(v_shares[v_group.turn], 0) - v_batch.taken - v_batch.expired;
-      if v_batch.expired > 0 then
-        perform relay.increment_provider_upload_metrics(v_group.group_id, 0, 0, v_batch.expired, 0, 0, 0, v_now);
-      end if;
       if v_batch.taken = 0 and v_batch.expired = 0 then
         -- Where rows are due and none could be had, somebody else holds them.
         v_passed := v_passed || v_group.group_id;
@@ -422,6 +419,16 @@ begin
     end loop;
   end loop;
 
+  -- Last, and in the order of the groups, as everywhere.
+  perform relay.increment_provider_upload_metrics(late.group_id, 0, 0, late.expired, 0, 0, 0, v_now)
+  from (
+    select batch.group_id, pg_catalog.sum(batch.expired)::integer as expired
+    from unnest(v_groups, v_expired) as batch (group_id, expired)
+    where batch.expired > 0
+    group by batch.group_id
+    order by batch.group_id
+  ) as late;
+
   -- One query for all, and between bounds that are known before it starts: opening every partition of conversion for each
   -- group would cost more than the rows do.
   return query
@@ -437,10 +444,15 @@ begin
         from (
           select conversion.payload
           from unnest(inflight.conversion_ids) with ordinality as claimed (conversion_id, place)
-          join relay.conversion
-            on conversion.conversion_id = claimed.conversion_id
-            and conversion.conversion_id >= v_first_id
-            and conversion.conversion_id <= v_last_id
+          -- With a limit, so that it stays one look per conversion and is never turned round.
+          cross join lateral (
+            select conversion.payload
+            from relay.conversion
+            where conversion.conversion_id = claimed.conversion_id
+              and conversion.conversion_id >= v_first_id
+              and conversion.conversion_id <= v_last_id
+            limit 1
+          ) as conversion
           order by claimed.place
         ) as claimed
       ),

@@ -9,6 +9,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- A plan that was made while a partition of conversions was empty, as each is when its week begins, would read all of it
+-- for every claim that comes back.
+set enable_seqscan = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -47,7 +51,13 @@ begin
     cross join lateral unnest(
       gone.conversion_ids, gone.seqs, gone.retry_counts, gone.lost_claims, gone.maybe_delivered, gone.targets
     ) with ordinality as part (conversion_id, seq, retry_count, lost_claims, maybe_delivered, target, place)
-    join relay.conversion on conversion.conversion_id = part.conversion_id
+    -- With a limit, so that it stays one look per conversion and is never turned round.
+    cross join lateral (
+      select conversion.expires_at
+      from relay.conversion
+      where conversion.conversion_id = part.conversion_id
+      limit 1
+    ) as conversion
   ), told as (
     insert into relay.conversion_outcome (
       conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, sent_target, recorded_at
@@ -99,7 +109,11 @@ begin
   end if;
   if v_exhausted is not null then
     perform relay.increment_provider_upload_metrics(worn.key::integer, 0, 0, worn.value::integer, 0, 0, 0, p_now)
-    from pg_catalog.jsonb_each_text(v_exhausted) as worn (key, value);
+    from (
+      select counted.key, counted.value
+      from pg_catalog.jsonb_each_text(v_exhausted) as counted (key, value)
+      order by counted.key::integer
+    ) as worn;
   end if;
   return next;
 end;

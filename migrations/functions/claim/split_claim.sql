@@ -16,7 +16,10 @@ declare
   v_lease_until timestamptz := v_now + pg_catalog.make_interval(secs => p_lease_seconds);
   v_claim relay.inflight;
 begin
-  delete from relay.inflight where inflight.claim_token = p_claim_token returning inflight.* into v_claim;
+  -- A claim that has lapsed may have lost its slot to another: a new lease for its parts would let one upload too many out.
+  delete from relay.inflight
+  where inflight.claim_token = p_claim_token and inflight.lease_until > v_now
+  returning inflight.* into v_claim;
   if v_claim.claim_token is null then
     return;
   end if;
@@ -66,6 +69,6 @@ $$;
 comment on function relay.split_claim is
   'Cuts a claim into parts, each with a token and a lease of its own, in one transaction: rows that go in different '
   'requests, or halves of a request that was refused without naming a row. Answers the parts in order; nothing where the '
-  'claim was lost. Raises CR002 where p_parts does not fit the claim. Locks the claim.';
+  'claim was lost or has lapsed. Raises CR002 where p_parts does not fit the claim. Locks the claim.';
 
 grant execute on function relay.split_claim to relay_service;

@@ -11,17 +11,26 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+  v_last timestamptz;
+  v_since timestamptz;
   v_woken integer;
 begin
   -- Once in 30 s is often enough, and whoever finds another at it leaves it to him.
-  perform
+  select upkeep.done_at
   from relay.upkeep
   where upkeep.name = 'wake_groups' and upkeep.done_at <= p_now - interval '30 seconds'
-  for update skip locked;
+  for update skip locked
+  into v_last;
   if not found then
     return 0;
   end if;
   update relay.upkeep set done_at = p_now where upkeep.name = 'wake_groups';
+  -- What was there at the last look was found by it, and only what is newer is looked for: in front of that lie the index
+  -- entries of rows that are gone. Every 5 minutes everything is, for a transaction that lasted long.
+  update relay.upkeep
+  set done_at = p_now
+  where upkeep.name = 'wake_all_groups' and upkeep.done_at <= p_now - interval '5 minutes';
+  v_since := case when found then '-infinity' else v_last - interval '1 minute' end;
 
   -- Claims that lapsed so long ago that claimers no longer look for them.
   perform from relay.inflight where inflight.lease_until < p_now;
@@ -41,7 +50,9 @@ begin
       cross join lateral (
         select ready.next_attempt_at
         from relay.ready
-        where ready.group_id = delivery_group.group_id and ready.band = bands.band
+        where ready.group_id = delivery_group.group_id
+          and ready.band = bands.band
+          and ready.next_attempt_at > v_since
         order by ready.group_id, ready.band, ready.next_attempt_at, ready.conversion_id
         limit 1
       ) as first
@@ -66,5 +77,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. A late '
-  'commit waits that long at most. Called by functions, not by programs.';
+  'claims that lapsed long ago. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';

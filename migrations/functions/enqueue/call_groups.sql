@@ -7,6 +7,13 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- A plan that was made while there were few groups would read all of them for ever, at each settlement and each batch that
+-- is taken in.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   -- Locked in the order of their ids, so that two callers cannot wait for each other.

@@ -17,6 +17,7 @@ declare
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
   v_from relay.expiry_walk;
   v_counts jsonb;
+  v_hastened integer[];
 begin
   if p_limit not between 1 and 1000000 then
     raise exception 'p_limit must lie in 1 to 1000000' using errcode = 'CR001';
@@ -63,7 +64,7 @@ begin
       due.retry_count, due.request_failures, due.lost_claims, due.maybe_delivered
     from due
     where due.expires_at > v_now
-    returning 1
+    returning ready.group_id
   ), unheld as materialized (
     select held.*
     from relay.held
@@ -110,8 +111,14 @@ begin
     (select pg_catalog.count(*) from ended),
     (select pg_catalog.count(*) from hastened),
     (select pg_catalog.count(*) from seen) < p_limit,
-    (select pg_catalog.jsonb_object_agg(per_group.group_id, per_group.conversions) from per_group)
-  into examined, expired, hastened, finished, v_counts;
+    (select pg_catalog.jsonb_object_agg(per_group.group_id, per_group.conversions) from per_group),
+    (select pg_catalog.array_agg(distinct hastened.group_id) from hastened)
+  into examined, expired, hastened, finished, v_counts, v_hastened;
+
+  -- A claim that met these rows locked may have sent their group away.
+  if v_hastened is not null then
+    perform relay.call_groups(v_hastened, pg_catalog.array_fill(v_now, array[pg_catalog.cardinality(v_hastened)]));
+  end if;
 
   perform relay.increment_provider_upload_metrics(late.group_id, 0, 0, late.conversions, 0, 0, 0, v_now)
   from (
@@ -127,6 +134,6 @@ comment on function relay.expire_conversions is
   'Walks on through ready by p_limit rows (1 to 1000000), from where the last call stopped: ends what is past its time '
   'wherever it waits, parked conversions included, and puts what expires within 48 hours first (hastened). finished: the '
   'walk came to the end, and the next call begins anew. Its cost is p_limit and not the backlog. Takes no lock that a claim '
-  'would wait for. Raises CR001 for a bad limit.';
+  'would wait for: rows, then groups, then metrics. Raises CR001 for a bad limit.';
 
 grant execute on function relay.expire_conversions to relay_service;

@@ -36,6 +36,9 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+-- A plan that was made while this week's partition was empty would read all of it for ever.
+set enable_seqscan = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -166,13 +169,17 @@ begin
       conversion_id, seq, retry_count, request_failures, lost_claims, maybe_delivered, target,
       outcome, class, code, wait_seconds, not_before, hold_scope, hold_key, place
     )
-    -- Looked up only for what goes back or is parked.
-    left join relay.conversion
-      on part.outcome = any (array['RETRY', 'DELAYED', 'UNANSWERED', 'RELEASED', 'HELD'])
-      and conversion.conversion_id = part.conversion_id
-      -- Known before the query starts: it opens their partitions alone.
-      and conversion.conversion_id >= v_first_id
-      and conversion.conversion_id <= v_last_id
+    -- Looked up only for what goes back or is parked; with a limit, so that it stays one look per conversion and is never
+    -- turned round, and between bounds that are known before the query starts, so that it opens their partitions alone.
+    left join lateral (
+      select conversion.expires_at
+      from relay.conversion
+      where conversion.conversion_id = part.conversion_id
+        and conversion.conversion_id >= v_first_id
+        and conversion.conversion_id <= v_last_id
+        and part.outcome = any (array['RETRY', 'DELAYED', 'UNANSWERED', 'RELEASED', 'HELD'])
+      limit 1
+    ) as conversion on true
     left join relay.hold
       on part.outcome = 'HELD'
       and hold.group_id = v_claim.group_id

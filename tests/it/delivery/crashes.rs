@@ -99,6 +99,25 @@ async fn a_row_whose_claims_are_lost_twenty_times_ends() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_claim_that_lapsed_is_not_cut() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    let claim = "select claim_token from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 1, 10, 10, 30)";
+    let lapsed: uuid::Uuid = world.sql.query_one(claim, &[]).await?.get(0);
+    world.let_pass("31 seconds").await?;
+    // Too young for its rows to come back, but its slot is free for another.
+    world.recover(json!({ "min_age_minutes": 30 })).await?;
+
+    let cut = "select from relay.split_claim($1, array[0, 1], 30)";
+    let parts = world.sql.query(cut, &[&lapsed]).await?;
+
+    assert!(parts.is_empty(), "requests could leave beyond the slots");
+    assert_eq!(world.sql.query(claim, &[]).await?.len(), 1, "its rows come back");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_run_that_is_told_to_stop_gives_back_what_it_did_not_start() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({ "transport": "data_manager" })).await?;

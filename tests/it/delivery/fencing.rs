@@ -209,7 +209,7 @@ async fn no_more_uploads_are_in_flight_than_the_quota_key_has_slots() -> anyhow:
 
     assert_eq!(claims as i64, world.number("select count(*) from relay.inflight").await?);
     assert!((1..=10).contains(&claims), "{claims}");
-    Ok(())
+    world.assert_accounted_for().await
 }
 
 #[tokio::test]

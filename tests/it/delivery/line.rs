@@ -81,6 +81,49 @@ async fn what_goes_back_while_a_claim_empties_the_group_is_not_forgotten() -> an
     world.assert_accounted_for().await
 }
 
+/// Both write to the metrics of several groups: the walk in their order, a claim in that of the line.
+#[tokio::test]
+async fn a_claim_and_the_expiry_walk_never_wait_for_each_other_in_a_ring() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let (one, other) = (world.site(json!({})).await?, world.site(json!({})).await?);
+    let park = "select relay.settle_offline_conversions(claim_token, null, array['HELD'], array[null], array['CODE'], \
+                array[0], array[null]::timestamptz[], array['row'], array['1'], 'none', null, null, null, null, null, null, \
+                null, null, null, false) \
+                from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 10, 10, 10, 60)";
+    world.enqueue_many(one, "parked", "ok", 1).await?;
+    world.enqueue_many(other, "parked", "ok", 1).await?;
+    world.sql.batch_execute(park).await?;
+    world.enqueue_many(one, "ready", "ok", 1).await?;
+    world.enqueue_many(other, "ready", "ok", 1).await?;
+    // All is past its time; the walk stands beyond what is ready, and will end what is parked.
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set expires_at = now(); update relay.held set expires_at = now(); \
+             update relay.expiry_walk set group_id = 1000; \
+             update relay.delivery_group set turn_at = now() - interval '1 second' * group_id",
+        )
+        .await?;
+    let curtain = world.database.connect().await?;
+    curtain
+        .batch_execute("begin; select from relay.provider_upload_metrics where group_id = 2 for update")
+        .await?;
+    let (claimer, walker) = (world.database.connect().await?, world.database.connect().await?);
+    let claim = "select from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 10, 10, 10, 60)";
+    let claiming = tokio::spawn(async move { claimer.batch_execute(claim).await });
+    wait_for_waiting(&world, 1).await?;
+    let walking =
+        tokio::spawn(async move { walker.batch_execute("select from relay.expire_conversions(10)").await });
+    wait_for_waiting(&world, 2).await?;
+
+    curtain.batch_execute("rollback").await?;
+
+    claiming.await??;
+    walking.await??;
+    assert_eq!(world.statuses().await?, "FAILED 4");
+    world.assert_accounted_for().await
+}
+
 /// The one row of a claim goes back, due at once.
 fn unanswered(token: ClaimToken) -> Settlement {
     let row = SettledRow {

@@ -1,4 +1,4 @@
-//! The throwaway server.
+//! The throwaway server, and the pooler in front of it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use relay_cli::postgres::{Durability, ThrowawayPostgres};
-use tests::database::connect;
+use relay_cli::postgres::{Durability, ThrowawayPooler, ThrowawayPostgres};
+use tests::database::{POOLER, connect};
 
 /// Set in the process that plays the owner which is killed.
 const OWNER: &str = "HARNESS_OWNS_A_SERVER";
@@ -84,19 +84,22 @@ fn a_server_ends_when_its_owner_is_killed() {
     let mut owner = owner.unwrap();
     let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines().map(Result::unwrap);
     let told = lines.find_map(|line| line.split_once("owns ").map(|(_, told)| told.to_string())).unwrap();
-    let (pid, folder) = told.split_once(' ').unwrap();
-    let (pid, folder) = (pid.parse().unwrap(), Path::new(folder));
-    assert!(runs(pid) && folder.exists());
+    let mut told = told.split(' ');
+    let pid = told.next().unwrap().parse().unwrap();
+    let folders: Vec<_> = told.map(Path::new).collect();
+    let all_there = || folders.iter().all(|folder| folder.exists());
+    let none_there = || folders.iter().all(|folder| !folder.exists());
+    assert!(runs(pid) && all_there());
 
     owner.kill().unwrap();
 
     owner.wait().unwrap();
     // Nobody is left who could tell us when it is over.
     let limit = Instant::now() + Duration::from_secs(20);
-    while (runs(pid) || folder.exists()) && Instant::now() < limit {
+    while (runs(pid) || !none_there()) && Instant::now() < limit {
         thread::sleep(Duration::from_millis(10));
     }
-    assert!(!runs(pid) && !folder.exists());
+    assert!(!runs(pid) && none_there());
 }
 
 /// Not a fact of its own: the test above runs it in a process that it then kills.
@@ -106,7 +109,13 @@ fn the_owner_that_is_killed() {
         return;
     }
     let server = ThrowawayPostgres::start(Durability::Fast, &[]).unwrap();
-    let told = format!("owns {} {}\n", server.postmaster_pid(), server.socket_dir().display());
+    let mut told = format!("owns {} {}", server.postmaster_pid(), server.socket_dir().display());
+    let asked_for = env::var_os(POOLER).filter(|value| value == "pgbouncer");
+    let pooler = asked_for.map(|_| ThrowawayPooler::start(&server, &[]).unwrap());
+    if let Some(pooler) = &pooler {
+        told = format!("{told} {}", pooler.socket_dir().display());
+    }
+    told.push('\n');
     std::io::stdout().write_all(told.as_bytes()).unwrap();
     // Waits to be killed, but not for ever: the pipe closes when the test that started us ends.
     std::io::stdin().read_line(&mut String::new()).unwrap();
