@@ -1,6 +1,7 @@
 //! What becomes of conversions on their way: claims, circuits, retries, holds, crashes.
 
 mod batches;
+mod chaos;
 mod circuit;
 mod claims;
 mod crashes;

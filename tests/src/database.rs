@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, thread};
 
 use anyhow::{Context, anyhow};
 use relay_cli::postgres::{Durability, ThrowawayPostgres};
@@ -33,6 +33,14 @@ pub async fn connect(url: &str) -> anyhow::Result<Client> {
     // How a connection ended is told to the client, whose next call fails.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Puts the SQL of the file that `RELAY_TEST_MUTATION` names into a migrated database; nothing where it names none.
+/// That is how the command `mutations` breaks one function and looks whether a test notices.
+pub async fn apply_mutation(url: &str) -> anyhow::Result<()> {
+    let Some(path) = env::var_os("RELAY_TEST_MUTATION") else { return Ok(()) };
+    let sql = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    connect(url).await?.batch_execute(&sql).await.context("put the mutation in place")
 }
 
 /// A database that is filled once per test process and then only copied. Declared as a `static`.

@@ -1,6 +1,7 @@
 //! What the tests stand on: real servers, real processes, the platforms' own message types.
 
 pub mod binaries;
+pub mod chaos;
 pub mod database;
 pub mod lambda;
 pub mod proto;
