@@ -1,7 +1,6 @@
 //! What becomes of conversions on their way: claims, circuits, retries, holds, crashes.
 
 mod batches;
-mod chaos;
 mod circuit;
 mod claims;
 mod crashes;
