@@ -35,10 +35,13 @@ pub async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// Puts the SQL of the file that `RELAY_TEST_MUTATION` names into a migrated database; nothing where it names none.
+/// Names a file with a faulty function.
+pub const MUTATION: &str = "RELAY_TEST_MUTATION";
+
+/// Puts the SQL of the file that [`MUTATION`] names into a migrated database; nothing where it names none.
 /// That is how the command `mutations` breaks one function and looks whether a test notices.
 pub async fn apply_mutation(url: &str) -> anyhow::Result<()> {
-    let Some(path) = env::var_os("RELAY_TEST_MUTATION") else { return Ok(()) };
+    let Some(path) = env::var_os(MUTATION) else { return Ok(()) };
     let sql = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     connect(url).await?.batch_execute(&sql).await.context("put the mutation in place")
 }

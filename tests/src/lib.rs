@@ -4,5 +4,7 @@ pub mod binaries;
 pub mod chaos;
 pub mod database;
 pub mod lambda;
+pub mod mutations;
 pub mod proto;
+pub mod trial;
 pub mod world;

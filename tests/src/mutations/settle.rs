@@ -1,0 +1,204 @@
+//! Faults of opening, settling and closing.
+
+use super::{Mutation, edit, mutation};
+
+const OPEN: &str = "settle/open_provider_upload_attempt";
+const SETTLE: &str = "settle/settle_offline_conversions";
+const CLOSE: &str = "settle/close_provider_upload_attempt";
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    mutation(
+        OPEN,
+        "lets a request leave for a claim that lapsed",
+        &[edit(
+            "where inflight.claim_token = p_claim_token and inflight.lease_until > v_now\n  returning",
+            "where inflight.claim_token = p_claim_token\n  returning",
+        )],
+    ),
+    mutation(
+        OPEN,
+        "renews a slot that is another's by now",
+        &[edit("\n    and upload_slot.claim_token = v_claim.slot_token;", ";")],
+    ),
+    mutation(
+        OPEN,
+        "does not renew its slot",
+        &[edit(
+            "update relay.upload_slot\n  set lease_until = v_lease_until\n",
+            "update relay.upload_slot\n  set lease_until = upload_slot.lease_until\n",
+        )],
+    ),
+    mutation(
+        OPEN,
+        "does not note that a request left",
+        &[edit(
+            "set sent_targets = p_targets, lease_until = v_lease_until",
+            "set lease_until = v_lease_until",
+        )],
+    ),
+    mutation(
+        OPEN,
+        "lets the parts that wait lapse",
+        &[edit("if v_claim.slot_token <> p_claim_token then", "if false then")],
+    ),
+    mutation(
+        OPEN,
+        "renews the claims of others",
+        &[edit(
+            "where inflight.slot_token = v_claim.slot_token\n      and inflight.claim_token <> p_claim_token",
+            "where inflight.claim_token <> p_claim_token",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "leaves the claim where it was",
+        &[edit(
+            "delete from relay.inflight where inflight.claim_token = p_claim_token returning inflight.* into v_claim;",
+            "select inflight.* from relay.inflight where inflight.claim_token = p_claim_token into v_claim;",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "settles whichever claim there is",
+        &[edit(
+            "where inflight.claim_token = p_claim_token returning",
+            "where inflight.claim_token = (select any_of.claim_token from relay.inflight as any_of limit 1) returning",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "tells a claim that is gone that it was accepted",
+        &[edit("return query select false, null::text", "return query select true, null::text")],
+    ),
+    mutation(
+        SETTLE,
+        "closes a ledger row a second time",
+        &[edit(
+            "where provider_upload_attempts.attempt_id = p_attempt_id and provider_upload_attempts.closed_at is null;",
+            "where provider_upload_attempts.attempt_id = p_attempt_id;",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "leaves the ledger row of a lost claim open",
+        &[edit(
+            "where provider_upload_attempts.attempt_id = p_attempt_id and provider_upload_attempts.closed_at is null;",
+            "where false;",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "frees a slot that is another's by now",
+        &[edit("\n      and upload_slot.claim_token = v_claim.slot_token;", ";")],
+    ),
+    mutation(SETTLE, "keeps the slot", &[edit("if not p_keep_slot then", "if false then")]),
+    mutation(
+        SETTLE,
+        "frees the slot while other parts go on with it",
+        &[edit("if not p_keep_slot then", "if true then")],
+    ),
+    mutation(
+        SETTLE,
+        "shortens the wait that another answer asked of the key",
+        &[edit(
+            "set throttled_until = greatest(quota.throttled_until, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))",
+            "set throttled_until = v_now + pg_catalog.make_interval(secs => p_throttle_seconds)",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "shortens the wait that another answer asked of the group",
+        &[
+            edit(
+                "throttled_until = greatest(\n        delivery_group.throttled_until, v_now + pg_catalog.make_interval(secs => p_throttle_seconds)\n      )",
+                "throttled_until = v_now + pg_catalog.make_interval(secs => p_throttle_seconds)",
+            ),
+            edit(
+                "turn_at = greatest(delivery_group.turn_at, v_now + pg_catalog.make_interval(secs => p_throttle_seconds))",
+                "turn_at = v_now + pg_catalog.make_interval(secs => p_throttle_seconds)",
+            ),
+        ],
+    ),
+    mutation(
+        SETTLE,
+        "holds a group again whose credentials are mended",
+        &[edit(
+            "if p_group_hold_scope is not null and not v_mended then",
+            "if p_group_hold_scope is not null then",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "does not mark what may have been delivered",
+        &[edit(
+            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+            "part.maybe_delivered as maybe_delivered",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "forgets what may have been delivered before",
+        &[edit(
+            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+            "part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "forgets where the request went",
+        &[edit(
+            "else coalesce(v_claim.sent_targets[part.place], v_claim.sent_targets[1], part.target)",
+            "else part.target",
+        )],
+    ),
+    mutation(SETTLE, "burns no retry", &[edit("(part.outcome = 'RETRY')::integer", "0")]),
+    mutation(
+        SETTLE,
+        "counts no whole request that failed",
+        &[edit("(part.outcome = 'UNANSWERED' and p_circuit_result = 'transient')::integer", "0")],
+    ),
+    mutation(
+        SETTLE,
+        "counts a request that never failed against its rows",
+        &[edit(
+            "(part.outcome = 'UNANSWERED' and p_circuit_result = 'transient')::integer",
+            "(part.outcome = 'UNANSWERED')::integer",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "sends before the time that the platform named",
+        &[edit(
+            "then greatest(v_now + pg_catalog.make_interval(secs => coalesce(part.wait_seconds, 0)), part.not_before)",
+            "then v_now + pg_catalog.make_interval(secs => coalesce(part.wait_seconds, 0))",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "puts what expires soon behind the others",
+        &[edit("case when settled.expires_at < v_now + interval '48 hours' then 0 else 1 end", "1")],
+    ),
+    mutation(
+        SETTLE,
+        "ends a probe with its first part that never left",
+        &[edit("if not (p_keep_slot and p_circuit_result = 'none') then", "if true then")],
+    ),
+    mutation(
+        SETTLE,
+        "looks whether the group stands in line before the claim that empties it is done",
+        &[edit(
+            "    perform\n    from relay.delivery_group\n    where delivery_group.group_id = v_claim.group_id\n    for no key update;\n    perform relay.call_groups(",
+            "    perform relay.call_groups(",
+        )],
+    ),
+    mutation(
+        SETTLE,
+        "does not call the group for what goes back",
+        &[edit("perform relay.call_groups(array[v_claim.group_id], array[v_back]);", "null;")],
+    ),
+    mutation(
+        CLOSE,
+        "closes a ledger row a second time",
+        &[edit(" and provider_upload_attempts.closed_at is null", "")],
+    ),
+];
