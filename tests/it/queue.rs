@@ -1,9 +1,16 @@
 //! What the queue promises to many at once: no claim too many, nobody starved, nothing lost.
 
 mod chaos;
+mod door;
 mod herd;
+mod lapsed;
+mod limits;
+mod marks;
 mod semaphore;
+mod slots;
 mod starvation;
+mod turns;
+mod waits;
 
 use std::collections::BTreeSet;
 
@@ -11,7 +18,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 /// What one group gave.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Claimed {
     group: i32,
     token: Uuid,
@@ -31,6 +38,84 @@ async fn claim(sql: &Client, groups: i32, rows: i32, batch: i32) -> anyhow::Resu
         rows: row.get(3),
     };
     Ok(claimed.iter().map(read).collect())
+}
+
+/// The claim of the only group that has something due.
+async fn claim_one(sql: &Client) -> anyhow::Result<Claimed> {
+    let mut claims = claim(sql, 10, 100, 100).await?;
+    anyhow::ensure!(claims.len() == 1, "not one claim: {claims:?}");
+    Ok(claims.remove(0))
+}
+
+/// Opens a request to a target, with a lease of 30 seconds.
+async fn open(sql: &Client, token: Uuid, target: i64) -> anyhow::Result<Option<i64>> {
+    let statement = "select relay.open_provider_upload_attempt($1, 'ads_api', '00', array[$2::bigint], 30)";
+    Ok(sql.query_one(statement, &[&token, &target]).await?.get(0))
+}
+
+/// One answer for all conversions of a claim.
+#[derive(Debug, Clone, Copy)]
+struct Answer<'a> {
+    attempt: Option<i64>,
+    outcome: &'a str,
+    class: &'a str,
+    /// How the request ended for the circuit.
+    circuit: &'a str,
+    /// Who is told to wait, and for how many seconds.
+    throttle: Option<(&'a str, i32)>,
+    /// Not before so long from now.
+    not_before: Option<&'a str>,
+    keep_slot: bool,
+}
+
+impl<'a> Answer<'a> {
+    /// Nothing was sent.
+    fn unsent(outcome: &'a str, class: &'a str) -> Self {
+        Answer {
+            attempt: None,
+            outcome,
+            class,
+            circuit: "none",
+            throttle: None,
+            not_before: None,
+            keep_slot: false,
+        }
+    }
+}
+
+/// Settles a claim of so many rows; whether that was accepted.
+async fn settle(sql: &Client, token: Uuid, rows: i32, answer: Answer<'_>) -> anyhow::Result<bool> {
+    let statement = "select accepted from relay.settle_offline_conversions($1, $2, array_fill($4::text, array[$3::integer]), \
+                     array_fill($5::text, array[$3::integer]), array_fill('CODE'::text, array[$3::integer]), array_fill(0, array[$3::integer]), \
+                     array_fill(clock_timestamp() + $6::text::interval, array[$3::integer]), array_fill(null::text, array[$3::integer]), \
+                     array_fill(null::text, array[$3::integer]), $7, null, null, $8, $9, null, null, null, null, null, $10)";
+    let (scope, seconds) = answer.throttle.unzip();
+    let row = sql
+        .query_one(
+            statement,
+            &[
+                &token,
+                &answer.attempt,
+                &rows,
+                &answer.outcome,
+                &answer.class,
+                &answer.not_before,
+                &answer.circuit,
+                &scope,
+                &seconds,
+                &answer.keep_slot,
+            ],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Opens the circuits of groups as five failed requests do.
+async fn open_circuits(sql: &Client, groups: &BTreeSet<i32>) -> anyhow::Result<()> {
+    let opened = "select relay.record_provider_outcome(group_id, epoch, 'transient') \
+                  from relay.provider_health_state cross join generate_series(1, 5) where group_id = any ($1)";
+    sql.query(opened, &[&groups.iter().copied().collect::<Vec<_>>()]).await?;
+    Ok(())
 }
 
 /// Makes groups that may send, over a quota key with so many slots.

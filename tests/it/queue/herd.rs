@@ -1,5 +1,6 @@
 //! A circuit that is due for its probe, and everybody who comes at that moment.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tests::world::World;
@@ -7,22 +8,19 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use super::{Claimed, claim, enqueue, put_groups};
+use super::waits::NO_WAITING;
+use super::{Answer, Claimed, claim, claim_one, enqueue, open_circuits, put_groups, settle};
 
 const RUNNERS: usize = 50;
 
-/// Whoever waits for a lock longer than that fails: a claim is to wait for none.
-const NO_WAITING: &str = "set lock_timeout = '2s'";
-
 /// A group with twenty rows whose circuit is open and due.
-async fn due_for_a_probe(world: &World) -> anyhow::Result<()> {
+async fn due_for_a_probe(world: &World) -> anyhow::Result<BTreeSet<i32>> {
     let groups = put_groups(&world.sql, "key", 100, 1).await?;
     enqueue(&world.sql, &groups, 20, "0 s").await?;
-    let opened = "select relay.record_provider_outcome(group_id, epoch, 'transient') \
-                  from relay.provider_health_state cross join generate_series(1, 5)";
-    world.sql.query(opened, &[]).await?;
+    open_circuits(&world.sql, &groups).await?;
     assert_eq!(state(&world.sql).await?, "OPEN");
-    world.let_pass("7 minutes").await
+    world.let_pass("7 minutes").await?;
+    Ok(groups)
 }
 
 async fn state(sql: &Client) -> anyhow::Result<String> {
@@ -77,39 +75,68 @@ async fn one_of_fifty_gets_the_probe_and_the_others_get_nothing() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn nobody_waits_while_somebody_else_has_the_circuit() -> anyhow::Result<()> {
+async fn what_comes_in_during_a_probe_waits_for_its_end() -> anyhow::Result<()> {
     let world = World::new().await?;
-    due_for_a_probe(&world).await?;
-    let somebody = world.database.connect().await?;
-    somebody.batch_execute("begin; select from relay.provider_health_state for update").await?;
-    world.sql.batch_execute(NO_WAITING).await?;
+    let groups = due_for_a_probe(&world).await?;
+    let probe = claim_one(&world.sql).await?;
 
+    enqueue(&world.sql, &groups, 3, "-1 hour").await?;
     let meanwhile = claim(&world.sql, 10, 100, 100).await?;
-    somebody.batch_execute("rollback").await?;
-    let afterwards = claim(&world.sql, 10, 100, 100).await?;
+    settle(
+        &world.sql,
+        probe.token,
+        probe.rows,
+        Answer { circuit: "answered", ..Answer::unsent("REJECTED", "PERM") },
+    )
+    .await?;
+    let afterwards = claim_one(&world.sql).await?;
 
     assert!(meanwhile.is_empty(), "{meanwhile:?}");
-    assert!(matches!(afterwards[..], [Claimed { is_probe: true, rows: 5, .. }]), "{afterwards:?}");
+    assert!(!afterwards.is_probe && afterwards.rows == 18, "{afterwards:?}");
     world.assert_accounted_for().await
 }
 
 #[tokio::test]
-async fn nobody_waits_while_somebody_else_has_the_group() -> anyhow::Result<()> {
+async fn a_probe_that_never_left_is_due_again_at_once() -> anyhow::Result<()> {
     let world = World::new().await?;
-    let groups = put_groups(&world.sql, "key", 100, 2).await?;
-    enqueue(&world.sql, &groups, 3, "0 s").await?;
-    let somebody = world.database.connect().await?;
-    let first = "begin; select from relay.delivery_group where group_id = (select min(group_id) from relay.ready) \
-                 for update";
-    somebody.batch_execute(first).await?;
-    world.sql.batch_execute(NO_WAITING).await?;
+    due_for_a_probe(&world).await?;
+    let probe = claim_one(&world.sql).await?;
+
+    settle(&world.sql, probe.token, probe.rows, Answer::unsent("RELEASED", "TRANSIENT")).await?;
+    let again = claim_one(&world.sql).await?;
+
+    assert!(again.is_probe && again.rows == 5, "{again:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_part_of_a_probe_that_never_left_does_not_end_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    due_for_a_probe(&world).await?;
+    let probe = claim_one(&world.sql).await?;
+    let split = "select claim_token from relay.split_claim($1, array[0, 1, 1, 1, 1], 30)";
+    let first = world.sql.query(split, &[&probe.token]).await?[0].get(0);
+
+    settle(&world.sql, first, 1, Answer { keep_slot: true, ..Answer::unsent("RELEASED", "SPLIT") }).await?;
+    let meanwhile = claim(&world.sql, 10, 100, 100).await?;
+
+    assert!(meanwhile.is_empty(), "{meanwhile:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn an_open_circuit_is_passed_over_whenever_its_groups_turn_comes() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let groups = put_groups(&world.sql, "key", 100, 1).await?;
+    enqueue(&world.sql, &groups, 20, "0 s").await?;
+    open_circuits(&world.sql, &groups).await?;
+    let standing = "select count(*) from relay.delivery_group where turn_at < clock_timestamp()";
+    assert_eq!(world.number(standing).await?, 0, "it left the line");
+    // Wherever the line is wrong, the circuit itself is asked.
+    world.sql.batch_execute("update relay.delivery_group set turn_at = clock_timestamp()").await?;
 
     let claimed = claim(&world.sql, 10, 100, 100).await?;
 
-    assert_eq!(
-        claimed.iter().map(|claim| claim.group).collect::<Vec<_>>(),
-        groups.last().map_or(vec![], |last| vec![*last])
-    );
-    somebody.batch_execute("rollback").await?;
-    world.assert_accounted_for().await
+    assert!(claimed.is_empty(), "{claimed:?}");
+    Ok(())
 }

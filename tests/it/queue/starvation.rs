@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use tests::world::World;
-use uuid::Uuid;
 
-use super::{claim, enqueue, put_groups};
+use super::{Answer, claim, enqueue, open_circuits, put_groups, settle};
 
 /// Groups of each kind that cannot send: a claim of ten groups would visit 200 of them before it gives up.
 const OF_A_KIND: i32 = 120;
@@ -19,7 +18,8 @@ async fn put_groups_that_cannot_send(world: &World) -> anyhow::Result<i64> {
     let claimed = claim(sql, OF_A_KIND, 1_000, 1).await?;
     assert_eq!(claimed.len(), throttled.len());
     for claim in claimed {
-        throttle(world, claim.token, "group").await?;
+        let told = Answer { throttle: Some(("group", 3_600)), ..Answer::unsent("UNANSWERED", "TRANSIENT") };
+        assert!(settle(sql, claim.token, 1, told).await?);
     }
     // A key that was told to wait, and a key whose slots are taken: their groups keep their old places in the line.
     for (key, slots) in [("told", 1), ("full", 1)] {
@@ -28,14 +28,14 @@ async fn put_groups_that_cannot_send(world: &World) -> anyhow::Result<i64> {
         let claimed = claim(sql, 1, 1, 1).await?;
         assert_eq!(claimed.len(), 1);
         if key == "told" {
-            throttle(world, claimed[0].token, "quota_key").await?;
+            let told =
+                Answer { throttle: Some(("quota_key", 3_600)), ..Answer::unsent("UNANSWERED", "TRANSIENT") };
+            assert!(settle(sql, claimed[0].token, 1, told).await?);
         }
     }
     let open = put_groups(sql, "open", 1_000, OF_A_KIND).await?;
     enqueue(sql, &open, 1, "-3 hours").await?;
-    let opened = "select relay.record_provider_outcome(group_id, epoch, 'transient') \
-                  from relay.provider_health_state cross join generate_series(1, 5) where group_id = any ($1)";
-    sql.query(opened, &[&open.into_iter().collect::<Vec<_>>()]).await?;
+    open_circuits(sql, &open).await?;
     let idle = put_groups(sql, "idle", 1_000, OF_A_KIND).await?;
     enqueue(sql, &idle, 1, "3 hours").await?;
     sql.batch_execute(&format!(
@@ -46,15 +46,6 @@ async fn put_groups_that_cannot_send(world: &World) -> anyhow::Result<i64> {
     let held = sql.query("select group_id from relay.delivery_group where hold_id is not null", &[]).await?;
     enqueue(sql, &held.iter().map(|row| row.get(0)).collect(), 1, "-3 hours").await?;
     world.number("select count(*) from relay.delivery_group").await
-}
-
-/// The one row of a claim goes back, and its group or its key is told to wait.
-async fn throttle(world: &World, token: Uuid, scope: &str) -> anyhow::Result<()> {
-    let statement = "select accepted from relay.settle_offline_conversions($1, null, array['UNANSWERED'], \
-                     array['TRANSIENT'], array['QUOTA'], array[0], array[null]::timestamptz[], array[null]::text[], \
-                     array[null]::text[], 'none', null, null, $2, 3600, null, null, null, null, null, false)";
-    assert!(world.sql.query_one(statement, &[&token, &scope]).await?.get::<_, bool>(0));
-    Ok(())
 }
 
 #[tokio::test]
