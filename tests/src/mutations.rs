@@ -18,6 +18,8 @@ pub struct Mutation {
     pub function: &'static str,
     /// What the function then does wrong.
     pub fault: &'static str,
+    /// The test that stands on this guard: it is asked first.
+    pub noticed_by: &'static str,
     edits: &'static [Edit],
 }
 
@@ -30,8 +32,13 @@ struct Edit {
 }
 
 /// A fault in one place.
-const fn mutation(function: &'static str, fault: &'static str, edits: &'static [Edit]) -> Mutation {
-    Mutation { function, fault, edits }
+const fn mutation(
+    function: &'static str,
+    fault: &'static str,
+    noticed_by: &'static str,
+    edits: &'static [Edit],
+) -> Mutation {
+    Mutation { function, fault, noticed_by, edits }
 }
 
 const fn edit(find: &'static str, replace: &'static str) -> Edit {

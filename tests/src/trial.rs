@@ -98,29 +98,57 @@ impl Trial {
         Ok(Self { binary: binary.context("the tests do not build")? })
     }
 
-    /// Runs the quick tests, and the slow ones where those noticed nothing; without a fault the quick ones alone.
+    /// Runs the quick tests without any fault.
     ///
     /// # Errors
     /// Where the binary cannot be run.
-    pub fn run(&self, mutation: Option<&Mutation>) -> anyhow::Result<End> {
-        let file = env::temp_dir().join(format!("relay-mutation-{}.sql", process::id()));
+    pub fn run(&self) -> anyhow::Result<End> {
+        watch(&mut self.quick(), PASSED_MIN)
+    }
+
+    /// Puts the fault in place and runs the test that stands on it alone; where that does not notice, all.
+    ///
+    /// # Errors
+    /// As [`Trial::run`].
+    pub fn run_with(&self, mutation: &Mutation) -> anyhow::Result<End> {
+        let mut own = Command::new(&self.binary);
+        own.args(["--exact", mutation.noticed_by]);
+        match with_fault(mutation, own, 0)? {
+            End::Passed { .. } | End::Wrecked => self.run_all_with(mutation),
+            noticed @ End::Noticed { .. } => Ok(noticed),
+        }
+    }
+
+    /// Puts the fault in place and runs the quick tests, and the slow ones where those notice nothing.
+    ///
+    /// # Errors
+    /// As [`Trial::run`].
+    pub fn run_all_with(&self, mutation: &Mutation) -> anyhow::Result<End> {
+        let mut slow = Command::new(&self.binary);
+        slow.args(SLOW);
+        match with_fault(mutation, self.quick(), PASSED_MIN)? {
+            End::Passed { tests } => match with_fault(mutation, slow, 0)? {
+                End::Passed { tests: more } => Ok(End::Passed { tests: tests + more }),
+                other @ (End::Noticed { .. } | End::Wrecked) => Ok(other),
+            },
+            other @ (End::Noticed { .. } | End::Wrecked) => Ok(other),
+        }
+    }
+
+    fn quick(&self) -> Command {
         let mut quick = Command::new(&self.binary);
         quick.args(QUICK).args(SLOW.iter().chain(&APART).flat_map(|name| ["--skip", name]));
-        let Some(mutation) = mutation else { return watch(&mut quick) };
-        fs::write(&file, mutation.sql()?).context("write the mutated function")?;
-        let mut end = watch(quick.env(MUTATION, &file))?;
-        if let End::Passed { tests } = end {
-            let mut slow = Command::new(&self.binary);
-            end = match watch(slow.args(SLOW).env(MUTATION, &file))? {
-                End::Passed { tests: more } => End::Passed { tests: tests + more },
-                // There are too few of them to tell a wreck from a fault.
-                End::Wrecked => End::Noticed { tests: vec!["the slow tests".to_owned()] },
-                noticed @ End::Noticed { .. } => noticed,
-            };
-        }
-        fs::remove_file(&file).context("remove the mutated function")?;
-        Ok(end)
+        quick
     }
+}
+
+/// Runs tests on the faulty function.
+fn with_fault(mutation: &Mutation, mut tests: Command, passed_min: usize) -> anyhow::Result<End> {
+    let file = env::temp_dir().join(format!("relay-mutation-{}.sql", process::id()));
+    fs::write(&file, mutation.sql()?).context("write the faulty function")?;
+    let end = watch(tests.env(MUTATION, &file), passed_min);
+    fs::remove_file(&file).context("remove the faulty function")?;
+    end
 }
 
 /// A child that does not outlive us.
@@ -134,7 +162,7 @@ impl Drop for Running {
 }
 
 /// Reads the names of the tests as they end, until enough is known.
-fn watch(command: &mut Command) -> anyhow::Result<End> {
+fn watch(command: &mut Command, passed_min: usize) -> anyhow::Result<End> {
     let command = command.args(["--test-threads", THREADS]).env("RUST_BACKTRACE", "0");
     let mut running =
         Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("run the tests")?);
@@ -162,9 +190,9 @@ fn watch(command: &mut Command) -> anyhow::Result<End> {
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if !failed.is_empty() && passed >= PASSED_MIN || Instant::now() > limit {
+        if !failed.is_empty() && passed >= passed_min || Instant::now() > limit {
             break;
         }
     }
-    Ok(if passed >= PASSED_MIN { End::Noticed { tests: failed } } else { End::Wrecked })
+    Ok(if passed >= passed_min { End::Noticed { tests: failed } } else { End::Wrecked })
 }

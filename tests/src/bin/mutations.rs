@@ -17,11 +17,14 @@ struct Arguments {
     /// Only those whose function or fault contains this text
     #[arg(long, default_value = "")]
     only: String,
+    /// Runs all tests on each fault, not only the one that stands on it: an hour
+    #[arg(long)]
+    thorough: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { only } = Arguments::parse();
+    let Arguments { only, thorough } = Arguments::parse();
     let began = Instant::now();
     let chosen: Vec<&Mutation> = all()
         .filter(|mutation| mutation.function.contains(&only) || mutation.fault.contains(&only))
@@ -29,14 +32,17 @@ async fn main() -> anyhow::Result<ExitCode> {
     applied(&chosen).await?;
 
     let trial = Trial::build()?;
-    let End::Passed { tests } = trial.run(None)? else {
-        println!("the tests fail without any fault: nothing can be learned from them");
-        return Ok(ExitCode::FAILURE);
+    let tests = match trial.run()? {
+        End::Passed { tests } => tests,
+        end @ (End::Noticed { .. } | End::Wrecked) => {
+            println!("the tests fail without any fault, and nothing can be learned from them: {end}");
+            return Ok(ExitCode::FAILURE);
+        }
     };
     println!("{tests} tests pass without a fault, after {:.0} s", began.elapsed().as_secs_f64());
     let mut missed = 0;
     for mutation in &chosen {
-        let end = trial.run(Some(mutation))?;
+        let end = if thorough { trial.run_all_with(mutation)? } else { trial.run_with(mutation)? };
         missed += usize::from(!matches!(end, End::Noticed { .. }));
         println!("{:40} {}\n{:40} {end}", mutation.function, mutation.fault, "");
     }

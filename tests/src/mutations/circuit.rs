@@ -8,6 +8,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         RECORD,
         "heeds answers of an older epoch",
+        "delivery::circuit::a_lost_probe_is_due_again_and_answers_of_its_epoch_change_nothing",
         &[
             edit("if v_circuit.epoch is distinct from p_epoch\n    or v_circuit.state", "if v_circuit.state"),
             edit(
@@ -19,6 +20,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         RECORD,
         "opens after six failures",
+        "delivery::circuit::five_requests_that_fail_as_a_whole_open_the_circuit_and_burn_no_retry",
         &[edit(
             "v_circuit.failure_count + 1 >= c_failures_to_open",
             "v_circuit.failure_count + 1 > c_failures_to_open",
@@ -27,6 +29,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         RECORD,
         "stays half open after a probe that failed",
+        "delivery::circuit::a_probe_that_fails_opens_the_circuit_again",
         &[edit(
             "(v_circuit.state = 'HALF_OPEN' or v_circuit.failure_count + 1 >= c_failures_to_open)",
             "v_circuit.state <> 'HALF_OPEN' and v_circuit.failure_count + 1 >= c_failures_to_open",
@@ -35,6 +38,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         RECORD,
         "closes only by a delivery",
+        "queue::herd::what_comes_in_during_a_probe_waits_for_its_end",
         &[edit(
             "if v_circuit.state = 'HALF_OPEN' then",
             "if v_circuit.state = 'HALF_OPEN' and p_result = 'success' then",
@@ -43,21 +47,25 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         RECORD,
         "keeps its count after a delivery",
+        "delivery::circuit::a_delivery_clears_the_count_and_a_refusal_does_not_raise_it",
         &[edit("set failure_count = 0, changed_at = v_now", "set changed_at = v_now")],
     ),
     mutation(
         RECORD,
         "keeps its count when it closes",
+        "delivery::circuit::a_probe_takes_five_rows_at_most_and_its_success_closes_the_circuit",
         &[edit("      state = 'CLOSED',\n      failure_count = 0,", "      state = 'CLOSED',")],
     ),
     mutation(
         RECORD,
         "leaves the group where it stands in line when it opens",
+        "queue::herd::an_open_circuit_is_passed_over_whenever_its_groups_turn_comes",
         &[edit("else greatest(v_probe_at, delivery_group.throttled_until)", "else delivery_group.turn_at")],
     ),
     mutation(
         RECORD,
         "makes a probe that never left wait for its lease",
+        "queue::herd::a_probe_that_never_left_is_due_again_at_once",
         &[edit("set probe_until = v_now\n", "set probe_until = provider_health_state.probe_until\n")],
     ),
 ];
