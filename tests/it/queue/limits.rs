@@ -99,3 +99,21 @@ async fn only_a_request_that_failed_as_a_whole_is_counted_against_its_rows() -> 
     assert_eq!((after_none, after_one, world.number(counted).await?), (0, 1, 0));
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_row_that_sank_three_requests_goes_alone() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let groups = put_groups(&world.sql, "key", 100, 1).await?;
+    enqueue(&world.sql, &groups, 3, "0 s").await?;
+
+    let mut rows = Vec::new();
+    for _ in 0..4 {
+        let claimed = claim_one(&world.sql).await?;
+        rows.push(claimed.rows);
+        let whole = Answer { circuit: "transient", ..Answer::unsent("UNANSWERED", "TRANSIENT") };
+        settle(&world.sql, claimed.token, claimed.rows, whole).await?;
+    }
+
+    assert_eq!(rows, [3, 3, 3, 1]);
+    world.assert_accounted_for().await
+}

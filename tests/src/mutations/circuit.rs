@@ -53,7 +53,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         RECORD,
         "keeps its count when it closes",
-        "delivery::circuit::a_probe_takes_five_rows_at_most_and_its_success_closes_the_circuit",
+        "delivery::circuit::a_row_that_fails_every_request_does_not_keep_a_small_groups_circuit_open",
         &[edit("      state = 'CLOSED',\n      failure_count = 0,", "      state = 'CLOSED',")],
     ),
     mutation(

@@ -145,7 +145,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         CLAIM,
         "sends a row that sank three requests with the others",
-        "delivery::retries::a_row_that_sinks_its_requests_is_sent_alone_and_then_its_failures_are_its_own",
+        "queue::limits::a_row_that_sank_three_requests_goes_alone",
         &[
             edit("due.request_failures >= 3 and due.failed_epoch", "false and due.failed_epoch"),
             edit("first.request_failures >= 3 and first.failed_epoch", "false and first.failed_epoch"),
