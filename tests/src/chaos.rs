@@ -28,8 +28,8 @@ pub use tally::Event;
 /// Far longer than a drain takes: the leases of the dead, and the last reports.
 const DRAIN_LIMIT: Duration = Duration::from_secs(120);
 
-/// A run in which nothing was claimed for so long is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// A run in which nothing was claimed for so long is stuck: a crashed server reads its log for twenty seconds.
+const STUCK_AFTER: Duration = Duration::from_secs(180);
 
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -90,8 +90,13 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
 /// From chaos to an empty queue, or to the first fault: what is broken may never come to an end.
 async fn go_through(plan: &Plan, stage: &Stage, ground: &Ground) -> anyhow::Result<()> {
     let mut last = (0, Instant::now());
-    while ground.count(Event::Attempt) < plan.attempts && !ground.has_faults() {
+    loop {
         let attempts = ground.count(Event::Attempt);
+        // A fast machine may be through before the restart has come.
+        let is_through = attempts >= plan.attempts && ground.count(Event::Restart) > 0;
+        if is_through || ground.has_faults() {
+            break;
+        }
         if attempts > last.0 {
             last = (attempts, Instant::now());
         }

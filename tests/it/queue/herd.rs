@@ -8,7 +8,6 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use super::waits::NO_WAITING;
 use super::{Answer, Claimed, claim, claim_one, enqueue, open_circuits, put_groups, settle};
 
 const RUNNERS: usize = 50;
@@ -27,13 +26,11 @@ async fn state(sql: &Client) -> anyhow::Result<String> {
     Ok(sql.query_one("select state from relay.provider_health_state", &[]).await?.get(0))
 }
 
-/// Fifty runners, each with a connection of its own.
+/// Fifty runners, each with a connection of its own; the service's login gives up on a lock after five seconds.
 async fn runners(world: &World) -> anyhow::Result<Vec<Client>> {
     let mut runners = Vec::with_capacity(RUNNERS);
     for _ in 0..RUNNERS {
-        let runner = world.database.connect_as("relay_service").await?;
-        runner.batch_execute(NO_WAITING).await?;
-        runners.push(runner);
+        runners.push(world.database.connect_as("relay_service").await?);
     }
     Ok(runners)
 }

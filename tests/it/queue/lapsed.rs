@@ -28,10 +28,10 @@ async fn sent(world: &World) -> anyhow::Result<BTreeSet<i32>> {
 async fn a_live_claim_keeps_its_rows_its_slot_and_its_ledger_row() -> anyhow::Result<()> {
     let world = World::new().await?;
     sent(&world).await?;
-    world.let_pass("29 seconds").await?;
+    world.let_pass("15 seconds").await?;
 
     assert_eq!(recover(&world, 0, None).await?, (0, 0, 0));
-    world.let_pass("2 seconds").await?;
+    world.let_pass("16 seconds").await?;
     assert_eq!(recover(&world, 0, None).await?, (1, 1, 1));
     world.assert_accounted_for().await
 }

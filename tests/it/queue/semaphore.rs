@@ -152,9 +152,9 @@ async fn a_crash_frees_its_place_when_its_lease_ends_and_not_before() -> anyhow:
     enqueue(&world.sql, &groups, 2, "0 s").await?;
 
     let first = claim(&world.sql, 10, 100, 10).await?.len();
-    world.let_pass("29 seconds").await?;
+    world.let_pass("15 seconds").await?;
     let meanwhile = claim(&world.sql, 10, 100, 10).await?.len();
-    world.let_pass("2 seconds").await?;
+    world.let_pass("16 seconds").await?;
     let afterwards = claim(&world.sql, 10, 100, 10).await?.len();
 
     assert_eq!((first, meanwhile, afterwards), (3, 0, 3));

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::{Claimed, claim, claim_one, enqueue, open_circuits, put_groups};
 
 /// Whoever waits for a lock longer than that fails: a claim is to wait for none.
-pub(super) const NO_WAITING: &str = "set lock_timeout = '2s'";
+const NO_WAITING: &str = "set lock_timeout = '2s'";
 
 /// Somebody who has locked what this statement finds; the locks go with the connection.
 async fn locked(world: &World, statement: &str) -> anyhow::Result<Client> {

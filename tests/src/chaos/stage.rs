@@ -40,7 +40,9 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn set() -> anyhow::Result<Self> {
         // What was committed must survive the restart. Tables that live for a minute are vacuumed within it.
-        let settings = [("autovacuum_naptime", "2s"), ("max_wal_size", "4GB"), ("shared_buffers", "256MB")];
+        // A checkpoint a minute bounds what the restart has to read again.
+        let settings =
+            [("autovacuum_naptime", "2s"), ("checkpoint_timeout", "60s"), ("shared_buffers", "256MB")];
         let server = ThrowawayPostgres::start(Durability::Durable, &settings)?;
         let (admin_url, service_url) = (server.url(DATABASE), server.url_as("relay_service", DATABASE));
         connect(&server.url("postgres")).await?.batch_execute("create database chaos").await?;
