@@ -11,6 +11,7 @@ mod functions;
 mod google_ads;
 mod harness;
 mod life_of_a_conversion;
+mod mutations;
 mod queue;
 mod sandbox;
 mod store;

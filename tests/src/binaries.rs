@@ -29,25 +29,31 @@ pub fn target_folder() -> anyhow::Result<PathBuf> {
 
 fn build() -> anyhow::Result<PathBuf> {
     let build = Build::of_this_test()?;
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+    let mut command = cargo();
     command.args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", &build.profile]);
     command.arg("--target-dir").arg(&build.target);
     if let Some(triple) = &build.triple {
         command.args(["--target", triple]);
-    }
-    command.current_dir(workspace());
-    // Cargo describes the package of the running test in these. Build scripts that watch them (ring's does) would
-    // run again for every change of hands between the outer cargo and this one.
-    for (name, _) in env::vars_os() {
-        if tells_of_a_package(&name.to_string_lossy()) {
-            command.env_remove(name);
-        }
     }
     let output = command.output().context("run cargo")?;
     if !output.status.success() {
         bail!("the workspace's binaries do not build:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(build.folder)
+}
+
+/// Cargo, in the workspace.
+pub fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+    command.current_dir(workspace());
+    // Cargo describes the package of the running program in these. Build scripts that watch them (ring's does) would
+    // run again for every change of hands between the outer cargo and this one.
+    for (name, _) in env::vars_os() {
+        if tells_of_a_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn tells_of_a_package(name: &str) -> bool {

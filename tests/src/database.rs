@@ -3,8 +3,8 @@
 use std::env;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use anyhow::{Context, anyhow};
 use relay_cli::postgres::{Durability, ThrowawayPooler, ThrowawayPostgres};
@@ -55,6 +55,17 @@ pub async fn connect(url: &str) -> anyhow::Result<Client> {
     // How a connection ended is told to the client, whose next call fails.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Names a file with a faulty function.
+pub const MUTATION: &str = "RELAY_TEST_MUTATION";
+
+/// Puts the SQL of the file that [`MUTATION`] names into a migrated database; nothing where it names none.
+/// That is how the command `mutations` breaks one function and looks whether a test notices.
+pub async fn apply_mutation(url: &str) -> anyhow::Result<()> {
+    let Some(path) = env::var_os(MUTATION) else { return Ok(()) };
+    let sql = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    connect(url).await?.batch_execute(&sql).await.context("put the mutation in place")
 }
 
 /// A database that is filled once per test process and then only copied. Declared as a `static`.

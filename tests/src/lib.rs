@@ -1,7 +1,10 @@
 //! What the tests stand on: real servers, real processes, the platforms' own message types.
 
 pub mod binaries;
+pub mod chaos;
 pub mod database;
 pub mod lambda;
+pub mod mutations;
 pub mod proto;
+pub mod trial;
 pub mod world;

@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::database::{Database, Template};
+use crate::database::{Database, Template, apply_mutation};
 
 /// 32 bytes in base64: a key for tests, and for nothing else.
 pub const VAULT_KEY: &str = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=";
@@ -32,8 +32,9 @@ static MIGRATED: Template = Template::new("migrated");
 pub async fn migrated_database() -> anyhow::Result<Database> {
     MIGRATED
         .fresh_database(|url| async move {
-            let config = config([("DATABASE_URL", url), ("APP_ENV", "development".to_owned())]);
-            migrate(&config).await.map(drop)
+            let config = config([("DATABASE_URL", url.clone()), ("APP_ENV", "development".to_owned())]);
+            migrate(&config).await?;
+            apply_mutation(&url).await
         })
         .await
 }

@@ -78,6 +78,35 @@ async fn no_day_holds_more_requests_than_its_limit_and_half_may_go_at_once() -> 
 }
 
 #[tokio::test]
+async fn many_at_once_never_book_more_than_the_budget() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    site(&world).await?;
+    // Twenty may leave at once, and the next after a third of a second and more.
+    world.context.store.put_quota("shared", None, Some(200), None).await?;
+    let now = Timestamp::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let sql = world.database.connect().await?;
+        callers.spawn(async move {
+            let mut booked = 0;
+            for _ in 0..20 {
+                let reserve = "select reserved from relay.reserve_request('shared', 0, $1)";
+                booked += i32::from(sql.query_one(reserve, &[&now]).await?.get::<_, bool>(0));
+            }
+            anyhow::Ok(booked)
+        });
+    }
+
+    let mut booked = 0;
+    while let Some(caller) = callers.join_next().await {
+        booked += caller??;
+    }
+
+    assert_eq!(booked, 20);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_key_without_a_budget_is_never_written() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.enqueue_many(site(&world).await?, "sale", "ok", 5).await?;

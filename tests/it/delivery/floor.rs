@@ -75,3 +75,43 @@ async fn a_row_that_is_enqueued_late_is_due_no_earlier_than_now() -> anyhow::Res
     assert_eq!(world.standing("late").await?.status, "COMPLETED");
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_claim_lays_a_floor() -> anyhow::Result<()> {
+    let world = World::new().await?;
+
+    with_a_floor(&world).await
+}
+
+/// Two sites; the line's floor is laid by a run, and then one group is put below it.
+async fn with_a_group_in_line(world: &World, before: &str) -> anyhow::Result<()> {
+    world.enqueue_many(world.site(json!({})).await?, "first", "ok", 1).await?;
+    assert_eq!(world.run_worker().await?.completed, 1);
+    world.enqueue_many(world.site(json!({})).await?, "second", "ok", 1).await?;
+    let put = format!(
+        "update relay.delivery_group set turn_at = clock_timestamp() - interval '{before}' where turn_at < 'infinity'"
+    );
+    Ok(world.sql.batch_execute(&put).await?)
+}
+
+#[tokio::test]
+async fn the_lines_floor_stays_behind_the_clock() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    with_a_group_in_line(&world, "20 seconds").await?;
+
+    assert_eq!(world.run_worker().await?.completed, 1, "it was put there by a transaction of 20 s");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_group_below_the_lines_floor_is_found_when_that_is_no_longer_believed() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    with_a_group_in_line(&world, "10 minutes").await?;
+
+    let before = world.run_worker().await?;
+    world.let_pass("6 minutes").await?;
+    let after = world.run_worker().await?;
+
+    assert_eq!((before.completed, after.completed), (0, 1));
+    world.assert_accounted_for().await
+}

@@ -128,3 +128,24 @@ async fn a_late_answer_of_a_probe_that_was_given_up_on_changes_nothing() -> anyh
     assert_eq!((late, answered.as_deref()), (None, Some("provider_closed")));
     Ok(())
 }
+
+#[tokio::test]
+async fn one_of_many_probes_for_all_and_nobody_waits() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    outage(&world, 8, 0).await?;
+    world.run_worker().await?;
+    world.let_pass("7 minutes").await?;
+    let curtain = world.database.connect().await?;
+    curtain.batch_execute("begin; select from relay.provider_circuit for update").await?;
+    let claim = "set statement_timeout = '10 s'; \
+                 select from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 50, 50, 50, 60)";
+
+    // Waits for the curtain where it waits at all, and that does not rise.
+    world.sql.batch_execute(claim).await?;
+
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
+    curtain.batch_execute("rollback").await?;
+    world.sql.batch_execute(claim).await?;
+    assert_eq!(world.number("select count(*) from relay.inflight").await?, 1);
+    Ok(())
+}
