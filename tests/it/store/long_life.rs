@@ -7,7 +7,7 @@ use tests::world::World;
 
 /// Conversions that wait at most, and how often they come.
 const WAITING: usize = 2_000;
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 24;
 
 /// Bytes of a row of ready with its entry in the index, pages of the b-tree half full: some 96 and 2 × 40.
 const ROW_BYTES: i64 = 176;
@@ -34,7 +34,8 @@ async fn the_queue_is_as_large_as_what_waits_and_not_as_what_was_delivered() -> 
         world.number("select count(*) from relay.conversion_outcome where outcome = 'DELIVERED'").await?;
     assert_eq!(delivered, (WAITING * ROUNDS) as i64);
     // What waits, and what is dead before a vacuum comes; the index keeps its pages and fills them again.
-    let bound = 5 * WAITING as i64 * ROW_BYTES;
+    // With some air: it is a third of what was delivered.
+    let bound = 8 * WAITING as i64 * ROW_BYTES;
     assert!(largest <= bound, "{largest} bytes at most, {bound} are allowed");
     let left = world.number(size).await?;
     assert!(left <= bound, "{left} bytes after all were delivered");

@@ -74,10 +74,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         CLAIM,
         "takes more of a group than was asked for",
         "queue::limits::a_claim_takes_no_more_than_it_was_asked_for",
-        &[edit(
-            "v_limit := least(\n        p_batch_limit, v_left,",
-            "v_limit := least(\n        10000, v_left,",
-        )],
+        &[
+            edit(
+                "v_limit := least(\n        p_batch_limit, v_left,",
+                "v_limit := least(\n        10000, v_left,",
+            ),
+            edit("+ v_spare, p_batch_limit))", "+ v_spare, 10000))"),
+        ],
     ),
     mutation(
         CLAIM,
@@ -236,15 +239,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[edit(
             "exit when v_places <= 0 or v_left <= 0;",
             "exit when v_places < p_group_limit or v_left <= 0;",
-        )],
-    ),
-    mutation(
-        CLAIM,
-        "keeps what small groups leave",
-        "delivery::fairness::what_small_groups_leave_goes_to_the_large_one",
-        &[edit(
-            "case\n      when v_turns > 1 and v_left::bigint < v_turns::bigint * p_batch_limit then relay.share_rows(v_group_ids, v_left, p_batch_limit, v_now)\n    end;",
-            "pg_catalog.array_fill(v_left / v_turns, array[v_turns]);",
         )],
     ),
     mutation(
