@@ -67,7 +67,7 @@ enum Benchmark {
     /// One group of many rows that are an hour older, against 1,999 of 20.
     Fairness {
         /// Conversions of the large group.
-        #[arg(long, default_value_t = 200_000)]
+        #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
     },
     /// Memory of one run.
@@ -149,7 +149,7 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
             shown(whole_path::run(server, peer, 100_000).await?)?,
             shown(enqueue::run(server, peer, 100_000).await?)?,
             shown(memory::run(server, 200_000).await?)?,
-            shown(fairness::run(server, 200_000).await?)?,
+            shown(fairness::run(server, 1_000_000).await?)?,
             shown(claim::run(server, claim::Sizes::of(full)).await?)?,
         ],
     };
