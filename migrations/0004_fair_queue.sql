@@ -6,12 +6,19 @@
 -- but cannot be removed while somebody holds an old snapshot.
 alter table relay.delivery_group
   add column floor_at timestamptz not null default '-infinity',
-  add column floor_until timestamptz not null default '-infinity';
+  add column urgent_floor_at timestamptz not null default '-infinity',
+  add column floor_until timestamptz not null default '-infinity',
+  add column paused_until timestamptz not null default '-infinity',
+  add column linger_until timestamptz not null default '-infinity';
 comment on column relay.delivery_group.floor_at is
   'No ordinary row of the group is due before this. It stays 30 s behind the clock, because a row that is on its way in '
   'is due no earlier than its transaction began.';
+comment on column relay.delivery_group.urgent_floor_at is 'As floor_at, for the rows that expire within 48 hours.';
+comment on column relay.delivery_group.paused_until is 'As its row in relay.pause says.';
+comment on column relay.delivery_group.linger_until is
+  'Until when a batch that is not full waits for more, where requests are scarce. New rows have the group looked at before.';
 comment on column relay.delivery_group.floor_until is
-  'Until when floor_at is believed: then one claim looks without it, and finds what a longer transaction put below it.';
+  'Until when the floors are believed: then one claim looks without it, and finds what a longer transaction put below it.';
 
 alter table relay.quota
   add column per_minute integer,
@@ -77,9 +84,6 @@ comment on table relay.pause is
   'What an operator stopped, until when (infinity: until resumed), and why. A paused provider is not claimed for; a paused '
   'group stands in line at the end of its pause.';
 grant select on relay.pause to relay_operator;
-
--- The answer of this function gained a column; a new database does not have it yet.
-drop function if exists relay.open_provider_upload_attempt(uuid, text, text, bigint[], integer, timestamptz);
 
 create or replace view relay.offline_conversion_queue as
 select

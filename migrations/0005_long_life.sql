@@ -39,9 +39,6 @@ comment on function relay.refuse_run_change is
   'Lets a run be closed once, and one past its retention be deleted by relay.prune_task_runs; refuses every other change '
   'with CR005.';
 
--- It answers more columns; programs that are still running name those that they read.
-drop function if exists relay.find_conversions(text, integer);
-
 -- Vacuum. PostgreSQL's defaults wait for a fifth of a table: a fifth of ten million rows is a vacuum that comes too late
 -- and takes too long. Each table that lives gets a fixed number of rows instead, so that a vacuum stays as short as it was
 -- in the first week.

@@ -41,7 +41,7 @@ async fn explain_tells_the_whole_story() -> anyhow::Result<()> {
     world.let_pass("2 minutes").await?;
     world.run_worker().await?;
 
-    let found = world.context.store.find_conversions("sale-1", 10).await?;
+    let found = world.context.store.look_up_conversions("sale-1", 10).await?;
     let document = world.context.store.explain_conversion(found[0].conversion_id).await?.unwrap_or_default();
 
     let events: Vec<&str> = document["timeline"]

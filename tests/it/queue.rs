@@ -57,7 +57,7 @@ async fn claim_one(sql: &Client) -> anyhow::Result<Claimed> {
 
 /// Opens a request to a target, with a lease of 30 seconds.
 async fn open(sql: &Client, token: Uuid, target: i64) -> anyhow::Result<Option<i64>> {
-    let statement = "select attempt_id from relay.open_provider_upload_attempt($1, 'ads_api', '00', array[$2::bigint], 30)";
+    let statement = "select attempt_id from relay.book_provider_upload_attempt($1, 'ads_api', '00', array[$2::bigint], 30)";
     Ok(sql.query_opt(statement, &[&token, &target]).await?.and_then(|row| row.get(0)))
 }
 

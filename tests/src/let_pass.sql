@@ -4,7 +4,10 @@ update relay.delivery_group set
   throttled_until = throttled_until - interval '{interval}',
   circuit_until = circuit_until - interval '{interval}',
   floor_at = floor_at - interval '{interval}',
-  floor_until = floor_until - interval '{interval}';
+  urgent_floor_at = urgent_floor_at - interval '{interval}',
+  floor_until = floor_until - interval '{interval}',
+  paused_until = paused_until - interval '{interval}',
+  linger_until = linger_until - interval '{interval}';
 update relay.ready set
   next_attempt_at = next_attempt_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
 update relay.conversion set

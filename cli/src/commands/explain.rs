@@ -34,7 +34,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
     let context = boot::open_context(&Config::from_env()).await?;
-    let mut found = context.store.find_conversions(arguments.id.trim(), i32::try_from(LISTED + 1)?).await?;
+    let mut found =
+        context.store.look_up_conversions(arguments.id.trim(), i32::try_from(LISTED + 1)?).await?;
     let more = found.len() > LISTED;
     found.truncate(LISTED);
     // What was found a moment ago may have been pruned since.

@@ -101,7 +101,7 @@ fn list(pauses: &[Pause]) -> String {
         vec![
             pause.provider_key.clone(),
             pause.site_id.map_or_else(|| "all".to_owned(), |site| site.to_string()),
-            pause.paused_until.map_or_else(|| "resumed".to_owned(), time),
+            pause.paused_until.map_or_else(|| "no end".to_owned(), time),
             pause.reason.clone(),
         ]
     };

@@ -30,7 +30,7 @@ begin
   from relay.provider_health_state
   join relay.provider_upload_metrics as metrics on metrics.group_id = provider_health_state.group_id
   where provider_health_state.provider_key = p_provider_key
-    and (provider_health_state.state <> 'CLOSED' or metrics.updated_at > p_now - c_active_for)
+    and metrics.updated_at > p_now - c_active_for
   into v_open, v_active;
   if v_open < c_groups_to_open or 2 * v_open <= v_active then
     return false;
@@ -51,5 +51,5 @@ $$;
 
 comment on function relay.open_provider_circuit is
   'Opens the circuit of a whole provider where more than half of its active groups are open, at least 3 of them: then one '
-  'claim probes for all. Active: open, or with a request settled within 10 minutes. Asked when a group opens; its cost grows '
+  'claim probes for all. Active: with a request settled within 10 minutes. Asked when a group opens; its cost grows '
   'with the groups, not with the backlog. Says whether it opened. Locks the provider''s circuit. Called by functions.';

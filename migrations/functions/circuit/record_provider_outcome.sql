@@ -68,7 +68,7 @@ begin
       circuit_until = v_probe_at,
       turn_at = case
         when delivery_group.turn_at = 'infinity' then 'infinity'
-        else greatest(v_probe_at, delivery_group.throttled_until)
+        else greatest(v_probe_at, delivery_group.throttled_until, delivery_group.paused_until)
       end
     where delivery_group.group_id = p_group_id;
     return case when relay.open_provider_circuit(v_circuit.provider_key, v_now) then 'provider_opened' else 'opened' end;

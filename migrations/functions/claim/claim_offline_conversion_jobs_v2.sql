@@ -59,14 +59,18 @@ declare
   v_group record;
   v_quota relay.quota;
   v_used double precision;
+  v_full_at timestamptz;
+  v_linger_until timestamptz;
   v_requests integer;
   v_circuit relay.provider_health_state;
   v_slot relay.upload_slot;
   v_first record;
   v_probing boolean;
   v_floor timestamptz;
+  v_urgent_floor timestamptz;
   v_limit integer;
   v_places integer;
+  v_before integer;
   v_left integer := p_row_limit;
   v_spare integer;
   v_token uuid;
@@ -79,6 +83,7 @@ declare
   v_last_id bigint;
   v_more timestamptz;
   v_more_ordinary timestamptz;
+  v_more_urgent timestamptz;
 begin
   if p_lease_seconds not between 5 and 3600 then
     raise exception 'p_lease_seconds must lie in 5 to 3600' using errcode = 'CR001';
@@ -126,6 +131,7 @@ begin
     select pg_catalog.array_agg(line.group_id order by line.turn_at, line.group_id) from line into v_group_ids;
 
     exit when v_group_ids is null;
+    v_before := v_places;
     v_turns := pg_catalog.cardinality(v_group_ids);
     v_spare := 0;
     v_shares := case
@@ -140,13 +146,14 @@ begin
     loop
       exit when v_left <= 0;
       v_floor := case when v_group.floor_until > v_now then v_group.floor_at else '-infinity' end;
+      v_urgent_floor := case when v_group.floor_until > v_now then v_group.urgent_floor_at else '-infinity' end;
 
       select quota.* from relay.quota where quota.quota_key = v_group.quota_key into v_quota;
       if v_quota.per_minute is not null or v_quota.per_day is not null then
-        select budget.used, soon.requests
+        select budget.used, budget.full_at, soon.requests
         from relay.read_budget(v_quota, v_now) as budget
         cross join relay.read_budget(v_quota, v_now + c_budget_ahead) as soon
-        into v_used, v_requests;
+        into v_used, v_full_at, v_requests;
         if v_requests <= (
           select pg_catalog.count(*)
           from relay.inflight
@@ -205,7 +212,7 @@ begin
         from relay.ready
         where ready.group_id = v_group.group_id
           and ready.band = bands.band
-          and ready.next_attempt_at >= case bands.band when 1 then v_floor else '-infinity' end
+          and ready.next_attempt_at >= case bands.band when 1 then v_floor else v_urgent_floor end
           and ready.next_attempt_at <= v_now
         order by ready.group_id, ready.band, ready.next_attempt_at, ready.conversion_id
         limit 1
@@ -214,9 +221,10 @@ begin
       limit 1
       into v_first;
 
-      -- Where requests are scarce, a batch that is not full waits for more: the longer, the less of the budget is left.
-      if v_used > 0 and v_first.band = 1 and not v_probing
-        and v_first.next_attempt_at > v_now - v_used * c_linger_max
+      -- Where requests are scarce, a batch that is not full waits for more: the longer, the less of the budget is left,
+      -- and never longer than until all of it is there again.
+      v_linger_until := least(v_first.next_attempt_at + v_used * c_linger_max, v_full_at);
+      if v_used > 0 and v_first.band = 1 and not v_probing and v_linger_until > v_now
         and (
           select pg_catalog.count(*) < p_batch_limit
           from (
@@ -231,7 +239,7 @@ begin
         )
       then
         update relay.delivery_group
-        set turn_at = v_first.next_attempt_at + v_used * c_linger_max
+        set turn_at = v_linger_until, linger_until = v_linger_until
         where delivery_group.group_id = v_group.group_id;
         continue;
       end if;
@@ -257,7 +265,10 @@ begin
       with urgent as materialized (
         select ready.*
         from relay.ready
-        where ready.group_id = v_group.group_id and ready.band = 0 and ready.next_attempt_at <= v_now
+        where ready.group_id = v_group.group_id
+          and ready.band = 0
+          and ready.next_attempt_at >= v_urgent_floor
+          and ready.next_attempt_at <= v_now
         order by ready.group_id, ready.band, ready.next_attempt_at, ready.conversion_id
         limit v_limit
         for update skip locked
@@ -329,12 +340,13 @@ begin
         (select pg_catalog.count(*) from ended)::integer as expired,
         urgent_end.next_attempt_at as urgent_at, urgent_end.conversion_id as urgent_id,
         ordinary_end.next_attempt_at as ordinary_at, ordinary_end.conversion_id as ordinary_id,
-        passed_by.first_id, passed_by.last_id, passed_by.left_at, passed_by.ordinary_left_at
+        passed_by.first_id, passed_by.last_id, passed_by.left_at, passed_by.urgent_left_at, passed_by.ordinary_left_at
       from (
         select
           pg_catalog.min(judged.conversion_id) as first_id,
           pg_catalog.max(judged.conversion_id) as last_id,
           pg_catalog.min(judged.next_attempt_at) filter (where not judged.is_taken) as left_at,
+          pg_catalog.min(judged.next_attempt_at) filter (where not judged.is_taken and judged.band = 0) as urgent_left_at,
           pg_catalog.min(judged.next_attempt_at) filter (where not judged.is_taken and judged.band = 1) as ordinary_left_at
         from judged
       ) as passed_by
@@ -350,7 +362,8 @@ begin
       -- behind what was just seen: in front of it lie the entries of the rows that this claim takes.
       select
         pg_catalog.min(soonest.next_attempt_at),
-        pg_catalog.min(soonest.next_attempt_at) filter (where soonest.band = 1)
+        pg_catalog.min(soonest.next_attempt_at) filter (where soonest.band = 1),
+        pg_catalog.min(soonest.next_attempt_at) filter (where soonest.band = 0)
       from (
         values
           (0::smallint, v_batch.urgent_at, v_batch.urgent_id),
@@ -362,15 +375,16 @@ begin
         where ready.group_id = v_group.group_id
           and ready.band = seen_to.band
           and (ready.next_attempt_at, ready.conversion_id) > (
-            coalesce(seen_to.next_attempt_at, case seen_to.band when 1 then v_floor else '-infinity' end),
+            coalesce(seen_to.next_attempt_at, case seen_to.band when 1 then v_floor else v_urgent_floor end),
             coalesce(seen_to.conversion_id, -1)
           )
         order by ready.group_id, ready.band, ready.next_attempt_at, ready.conversion_id
         limit 1
       ) as soonest
-      into v_more, v_more_ordinary;
+      into v_more, v_more_ordinary, v_more_urgent;
       v_more := least(v_more, v_batch.left_at);
       v_more_ordinary := least(v_more_ordinary, v_batch.ordinary_left_at);
+      v_more_urgent := least(v_more_urgent, v_batch.urgent_left_at);
       update relay.delivery_group
       set
         turn_at = case
@@ -379,6 +393,7 @@ begin
           else greatest(v_more, v_now)
         end,
         floor_at = greatest(v_floor, least(v_more_ordinary, v_now - c_floor_lag)),
+        urgent_floor_at = greatest(v_urgent_floor, least(v_more_urgent, v_now - c_floor_lag)),
         floor_until = case
           when v_group.floor_until > v_now then v_group.floor_until
           else v_now + c_floor_believed
@@ -417,6 +432,10 @@ begin
       v_first_id := least(v_first_id, v_batch.first_id);
       v_last_id := greatest(v_last_id, v_batch.last_id);
     end loop;
+    -- Where none of them had anything, so may many behind them: they are sent away together.
+    if v_places = v_before then
+      perform relay.clear_line(p_provider_key, v_line_floor, v_now);
+    end if;
   end loop;
 
   -- Last, and in the order of the groups, as everywhere.

@@ -17,7 +17,6 @@ as $$
 #variable_conflict use_column
 declare
   v_called integer[];
-  v_called_due timestamptz[];
   v_exhausted jsonb;
 begin
   with lapsed as materialized (
@@ -81,11 +80,18 @@ begin
   ), freed as (
     update relay.upload_slot
     set lease_until = '-infinity', claim_token = null
-    from gone
-    where upload_slot.quota_key = gone.quota_key
-      and upload_slot.slot_no = gone.slot_no
-      and upload_slot.claim_token = gone.slot_token
-      and upload_slot.lease_until < p_now
+    from (
+      -- One that another claim is taking at this moment is free already.
+      select upload_slot.quota_key, upload_slot.slot_no
+      from gone
+      join relay.upload_slot
+        on upload_slot.quota_key = gone.quota_key
+        and upload_slot.slot_no = gone.slot_no
+        and upload_slot.claim_token = gone.slot_token
+        and upload_slot.lease_until < p_now
+      for update of upload_slot skip locked
+    ) as dead
+    where upload_slot.quota_key = dead.quota_key and upload_slot.slot_no = dead.slot_no
   )
   select
     (select pg_catalog.count(*) from gone),
@@ -104,8 +110,23 @@ begin
   into claims, requeued, exhausted, v_called, v_exhausted;
 
   if v_called is not null then
-    v_called_due := pg_catalog.array_fill(p_now, array[pg_catalog.cardinality(v_called)]);
-    perform relay.call_groups(v_called, v_called_due);
+    -- Claims do this, and a claim never waits: a group that somebody visits at this moment is found by the look for
+    -- forgotten groups, where its visitor does not see the rows.
+    with called as materialized (
+      select
+        delivery_group.group_id,
+        greatest(
+          p_now, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
+        ) as turn_at
+      from relay.delivery_group
+      where delivery_group.group_id = any (v_called) and delivery_group.hold_id is null
+      order by delivery_group.group_id
+      for no key update skip locked
+    )
+    update relay.delivery_group
+    set turn_at = called.turn_at
+    from called
+    where delivery_group.group_id = called.group_id and delivery_group.turn_at > called.turn_at;
   end if;
   if v_exhausted is not null then
     perform relay.increment_provider_upload_metrics(worn.key::integer, 0, 0, worn.value::integer, 0, 0, 0, p_now)

@@ -33,8 +33,9 @@ as $$
           where ready.group_id = chosen.group_id
             and ready.band = bands.band
             and ready.next_attempt_at >= case
-              when bands.band = 1 and delivery_group.floor_until > p_now then delivery_group.floor_at
-              else '-infinity'
+              when delivery_group.floor_until <= p_now then '-infinity'
+              when bands.band = 1 then delivery_group.floor_at
+              else delivery_group.urgent_floor_at
             end
             and ready.next_attempt_at <= p_now
           limit cap.rows

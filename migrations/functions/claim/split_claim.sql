@@ -31,6 +31,17 @@ begin
   where upload_slot.quota_key = v_claim.quota_key
     and upload_slot.slot_no = v_claim.slot_no
     and upload_slot.claim_token = v_claim.slot_token;
+  -- Nobody else probes while its parts are out.
+  if v_claim.is_probe then
+    update relay.provider_health_state
+    set probe_until = v_lease_until
+    where provider_health_state.group_id = v_claim.group_id
+      and provider_health_state.state = 'HALF_OPEN'
+      and provider_health_state.epoch = v_claim.circuit_epoch;
+  end if;
+  update relay.provider_circuit
+  set probe_until = v_lease_until
+  where provider_circuit.state = 'HALF_OPEN' and provider_circuit.probe_token = v_claim.slot_token;
 
   return query
   with piece as (
@@ -69,6 +80,6 @@ $$;
 comment on function relay.split_claim is
   'Cuts a claim into parts, each with a token and a lease of its own, in one transaction: rows that go in different '
   'requests, or halves of a request that was refused without naming a row. Answers the parts in order; nothing where the '
-  'claim was lost or has lapsed. Raises CR002 where p_parts does not fit the claim. Locks the claim.';
+  'claim was lost or has lapsed. Raises CR002 where p_parts does not fit the claim. Locks the claim, its slot, the circuits that it probes.';
 
 grant execute on function relay.split_claim to relay_service;

@@ -42,7 +42,10 @@ begin
     select
       delivery_group.group_id,
       -- No earlier than now: the walk along the line begins at a floor.
-      greatest(soonest.next_attempt_at, p_now, delivery_group.throttled_until, delivery_group.circuit_until) as turn_at
+      greatest(
+        soonest.next_attempt_at, p_now, delivery_group.throttled_until, delivery_group.circuit_until,
+        delivery_group.paused_until, delivery_group.linger_until
+      ) as turn_at
     from relay.delivery_group
     cross join lateral (
       select pg_catalog.min(first.next_attempt_at) as next_attempt_at

@@ -32,7 +32,9 @@ begin
   from freed;
 
   update relay.delivery_group
-  set hold_id = null, turn_at = greatest(p_now, delivery_group.throttled_until, delivery_group.circuit_until)
+  set hold_id = null, turn_at = greatest(
+    p_now, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
+  )
   where delivery_group.group_id = p_group_id;
   return v_lifted;
 end;

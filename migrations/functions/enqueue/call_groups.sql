@@ -21,7 +21,9 @@ begin
   from relay.delivery_group
   join unnest(p_group_ids, p_due_at) as called (group_id, due_at) on called.group_id = delivery_group.group_id
   where delivery_group.hold_id is null
-    and delivery_group.turn_at > greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until)
+    and delivery_group.turn_at > greatest(
+      called.due_at, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
+    )
   order by delivery_group.group_id
   for no key update of delivery_group;
   if not found then
@@ -29,14 +31,18 @@ begin
   end if;
 
   update relay.delivery_group
-  set turn_at = greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until)
+  set turn_at = greatest(
+    called.due_at, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
+  )
   from unnest(p_group_ids, p_due_at) as called (group_id, due_at)
   where called.group_id = delivery_group.group_id
     and delivery_group.hold_id is null
-    and delivery_group.turn_at > greatest(called.due_at, delivery_group.throttled_until, delivery_group.circuit_until);
+    and delivery_group.turn_at > greatest(
+      called.due_at, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
+    );
 end;
 $$;
 
 comment on function relay.call_groups is
   'Puts groups into the line no later than their due times (p_due_at[i] for p_group_ids[i], each group once), or when their '
-  'throttle or circuit ends. Writes nothing for a group that stands in line already, and nothing for a held one.';
+  'throttle, circuit or pause ends. Writes nothing for a group that stands in line already, and nothing for a held one.';

@@ -118,6 +118,15 @@ begin
   -- A claim that met these rows locked may have sent their group away.
   if v_hastened is not null then
     perform relay.call_groups(v_hastened, pg_catalog.array_fill(v_now, array[pg_catalog.cardinality(v_hastened)]));
+    -- They keep the time at which they were due, which may lie below the floor of those that are urgent.
+    perform
+    from relay.delivery_group
+    where delivery_group.group_id = any (v_hastened)
+    order by delivery_group.group_id
+    for no key update;
+    update relay.delivery_group
+    set urgent_floor_at = '-infinity'
+    where delivery_group.group_id = any (v_hastened) and delivery_group.urgent_floor_at > '-infinity';
   end if;
 
   perform relay.increment_provider_upload_metrics(late.group_id, 0, 0, late.conversions, 0, 0, 0, v_now)

@@ -18,22 +18,26 @@ begin
   if p_until <= v_now or p_reason = '' then
     raise exception 'p_until must lie ahead, and p_reason must say something' using errcode = 'CR001';
   end if;
+  -- The group first, here and in relay.resume_deliveries.
   if p_site_id is not null then
     update relay.delivery_group
     set
-      throttled_until = greatest(delivery_group.throttled_until, v_until),
-      turn_at = greatest(delivery_group.turn_at, v_until)
+      paused_until = v_until,
+      turn_at = case
+        when delivery_group.hold_id is not null then 'infinity'
+        else greatest(v_until, delivery_group.throttled_until, delivery_group.circuit_until)
+      end
     where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key;
     if not found then
       return false;
     end if;
   end if;
-  delete from relay.pause
-  where pause.provider_key = p_provider_key and pause.site_id is not distinct from p_site_id;
-  insert into relay.pause (scope, provider_key, site_id, reason, paused_at, paused_until)
+  insert into relay.pause as pause (scope, provider_key, site_id, reason, paused_at, paused_until)
   values (
     case when p_site_id is null then 'provider' else 'group' end, p_provider_key, p_site_id, p_reason, v_now, v_until
-  );
+  )
+  on conflict (provider_key, coalesce(site_id, '00000000-0000-0000-0000-000000000000')) do update
+  set reason = excluded.reason, paused_at = excluded.paused_at, paused_until = excluded.paused_until;
   return true;
 end;
 $$;

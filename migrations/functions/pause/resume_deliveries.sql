@@ -11,22 +11,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
-  v_group_id integer;
 begin
+  -- The group first, here and in relay.pause_deliveries. Its claim finds out whether anything waits.
+  update relay.delivery_group
+  set
+    paused_until = '-infinity',
+    turn_at = case
+      when delivery_group.hold_id is not null then 'infinity'
+      else greatest(v_now, delivery_group.throttled_until, delivery_group.circuit_until)
+    end
+  where delivery_group.site_id = p_site_id
+    and delivery_group.provider_key = p_provider_key
+    and delivery_group.paused_until > v_now;
   delete from relay.pause
-  where pause.provider_key = p_provider_key and pause.site_id is not distinct from p_site_id;
-  if not found then
-    return false;
-  end if;
-  if p_site_id is not null then
-    update relay.delivery_group
-    set throttled_until = '-infinity'
-    where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key
-    returning delivery_group.group_id into v_group_id;
-    -- Its claim finds out whether anything waits.
-    perform relay.call_groups(array[v_group_id], array[v_now]);
-  end if;
-  return true;
+  where pause.provider_key = p_provider_key and pause.site_id is not distinct from p_site_id and pause.paused_until > v_now;
+  return found;
 end;
 $$;
 

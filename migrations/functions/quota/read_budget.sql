@@ -3,7 +3,8 @@ create or replace function relay.read_budget(
   p_at timestamptz
 )
 returns table (
-  next_at timestamptz, requests integer, used double precision, minute_pace interval, day_pace interval
+  next_at timestamptz, requests integer, used double precision, full_at timestamptz, minute_pace interval,
+  day_pace interval
 )
 language sql
 immutable
@@ -35,6 +36,7 @@ as $$
     ),
     coalesce(pg_catalog.min(pg_catalog.floor(paced.burst - paced.ahead / paced.seconds)), 1000000)::integer,
     coalesce(pg_catalog.max(least(paced.ahead / (paced.burst * paced.seconds), 1)), 0)::double precision,
+    p_at + pg_catalog.make_interval(secs => coalesce(pg_catalog.max(paced.ahead), 0)),
     pg_catalog.make_interval(secs => pg_catalog.max(paced.seconds) filter (where paced.name = 'minute')),
     pg_catalog.make_interval(secs => pg_catalog.max(paced.seconds) filter (where paced.name = 'day'))
   from paced;
@@ -42,5 +44,5 @@ $$;
 
 comment on function relay.read_budget is
   'What a quota key may still send, as of a time: when the next request may leave, how many may leave at that time without '
-  'a wait (below 1: none), what part of the burst is used (0 to 1), and what each request takes of the minute and of the day '
+  'a wait (below 1: none), what part of the burst is used (0 to 1), when none of it will be, and what each request takes of the minute and of the day '
   '(null: no limit). One row. Reads nothing: called with a row of quota.';

@@ -43,5 +43,6 @@ $$;
 
 comment on function relay.reserve_request is
   'Takes one request, upload or poll, from the budget of a quota key. reserved: it may leave at leaves_at, at most '
-  'p_wait_seconds from now; else nothing was taken, and leaves_at is when to ask again. One row. Never over the limit, in '
-  'any window: what is reserved is booked under the lock of the key''s row. Called by functions, after claim and slot.';
+  'p_wait_seconds from now; else nothing was taken, and leaves_at is when to ask again. One row. Bookings '
+  'never pass the limit, in any window: they are made under the lock of the key''s row. A request that was booked and did not '
+  'leave is not given back. Called by functions, after claim and slot.';

@@ -40,7 +40,7 @@ as $$
       when provider_circuit.state = 'HALF_OPEN' then 'PROVIDER_CIRCUIT_HALF_OPEN'
       when provider_health_state.state = 'HALF_OPEN' then 'CIRCUIT_HALF_OPEN'
       when budget.requests < 1 then 'QUOTA'
-      when budget.used > 0 and delivery_group.turn_at > clock.now and delivery_group.turn_at < 'infinity' then 'LINGERING'
+      when delivery_group.linger_until > clock.now and delivery_group.turn_at > clock.now then 'LINGERING'
       when not exists (
         select
         from relay.upload_slot
@@ -59,8 +59,7 @@ as $$
         then greatest(quota.throttled_until, delivery_group.throttled_until, queue.next_retry_at)
       when queue.next_retry_at > clock.now then queue.next_retry_at
       when budget.requests < 1 then budget.next_at
-      when budget.used > 0 and delivery_group.turn_at > clock.now and delivery_group.turn_at < 'infinity'
-        then delivery_group.turn_at
+      when delivery_group.linger_until > clock.now and delivery_group.turn_at > clock.now then delivery_group.turn_at
     end,
     'blocked_because', case when queue.status in ('QUEUED', 'RETRY') then pause.reason end,
     'rows_ahead', case

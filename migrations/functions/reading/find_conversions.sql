@@ -2,15 +2,14 @@ create or replace function relay.find_conversions(
   p_id text,
   p_limit integer
 )
-returns table (
-  conversion_id bigint, found_by text, external_id text, site_id uuid, provider_key text, status text
-)
+returns table (conversion_id bigint, found_by text)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  with found as materialized (
+  select found.conversion_id, pg_catalog.min(found.found_by)
+  from (
     select conversion.conversion_id, 'conversion id' as found_by
     from relay.conversion
     where p_id ~ '^[0-9]{1,18}$' and conversion.conversion_id = case when p_id ~ '^[0-9]{1,18}$' then p_id::bigint end
@@ -45,29 +44,13 @@ as $$
       where conversion.payload ->> 'order_id' = p_id
       limit p_limit
     )
-  ), first as materialized (
-    select found.conversion_id, pg_catalog.min(found.found_by) as found_by
-    from found
-    group by found.conversion_id
-    order by found.conversion_id
-    limit p_limit
-  )
-  select
-    first.conversion_id, first.found_by, queue.sale_id, queue.site_id, queue.provider_key, queue.status
-  from first
-  join relay.conversion on conversion.conversion_id = first.conversion_id
-  -- By its external id, with which the view begins.
-  cross join lateral (
-    select queue.sale_id, queue.site_id, queue.provider_key, queue.status
-    from relay.offline_conversion_queue as queue
-    where queue.sale_id = conversion.external_id and queue.id = first.conversion_id
-    limit 1
-  ) as queue
-  order by first.conversion_id;
+  ) as found
+  group by found.conversion_id
+  order by found.conversion_id
+  limit p_limit;
 $$;
 
 comment on function relay.find_conversions is
-  'Conversions by whatever id a person holds: conversion, external, order, provider request or run; with where each stands. '
-  'At most p_limit. What is being pruned is not found.';
+  'For programs of before relay.look_up_conversions. Conversions by whatever id a person holds: conversion, external, order, provider request or run. At most p_limit.';
 
 grant execute on function relay.find_conversions to relay_service, relay_operator;

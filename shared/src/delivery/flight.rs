@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -47,9 +48,13 @@ impl Flight {
         rows
     }
 
-    /// Waits for one to end, and a moment for others, so that the next claim is for several places.
-    pub(super) async fn land(&mut self, report: &mut RunReport) {
-        self.land_one(report).await;
+    /// Waits for one to end, for so long at most, and a moment for others, so that the next claim is for several places.
+    pub(super) async fn land(&mut self, report: &mut RunReport, patience: Option<Duration>) {
+        match patience {
+            Some(patience) if timeout(patience, self.land_one(report)).await.is_err() => return,
+            Some(_) => {}
+            None => self.land_one(report).await,
+        }
         let gather = async {
             while self.uploads.len() > CLAIM_AGAIN_AT {
                 self.land_one(report).await;

@@ -31,6 +31,9 @@ pub const CLAIM_AGAIN_AT: usize = UPLOADS_IN_FLIGHT / 2;
 /// Or after this, so that no place idles while the others take their time.
 pub const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
+/// A run with places left over claims again after this, although none of its uploads has ended.
+pub const CLAIM_AGAIN_IDLE: Duration = Duration::from_secs(1);
+
 /// The longest wait of a claimed batch for the request budget of its quota key; beyond, it is given back.
 pub const BUDGET_WAIT: Duration = Duration::from_secs(10);
 

@@ -86,6 +86,33 @@ impl Deadline {
     }
 }
 
+/// How long a run has found nothing to claim.
+#[derive(Debug, Default)]
+struct Idle {
+    since: Option<Instant>,
+    looks: u32,
+}
+
+impl Idle {
+    /// What the last claim gave.
+    fn heed(&mut self, rows: usize) {
+        *self = match rows {
+            0 => Self { since: Some(self.since.unwrap_or_else(Instant::now)), looks: self.looks },
+            _ => Self::default(),
+        };
+    }
+
+    fn lasts(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// How long to wait for uploads before the next claim; `None`: until one ends. While places are left over, what
+    /// comes in need not wait for the slowest.
+    fn patience(&self, stopped: Option<Stopped>) -> Option<Duration> {
+        self.since.filter(|_| stopped.is_none()).map(|_| limits::CLAIM_AGAIN_IDLE)
+    }
+}
+
 /// One run.
 pub struct Runner {
     pub(super) store: Store,
@@ -124,7 +151,7 @@ impl Runner {
         let runner = Arc::new(self);
         let mut flight = Flight::default();
         let mut left = policy.limit.unwrap_or(usize::MAX);
-        let mut idle = None;
+        let mut idle = Idle::default();
         let stopped = loop {
             let stopped = runner.reason_to_stop(left);
             if stopped.is_none() && flight.places() > 0 {
@@ -132,7 +159,7 @@ impl Runner {
                     Ok(claims) => {
                         let rows = flight.start(&runner, claims);
                         left = left.saturating_sub(rows);
-                        idle = idle.filter(|_| rows == 0);
+                        idle.heed(rows);
                     }
                     // Uploads that are on their way are seen through, whatever befell the claim.
                     Err(error) => {
@@ -143,13 +170,19 @@ impl Runner {
                 }
             }
             if !flight.is_empty() {
-                flight.land(report).await;
+                flight.land(report, idle.patience(stopped)).await;
                 continue;
             }
             match stopped {
                 Some(stopped) => break stopped,
-                None if runner.look_again(policy, report, &mut idle).await? => {}
-                None => break Stopped::Drained,
+                None => match runner.look_again(policy, report, &mut idle).await {
+                    Ok(true) => {}
+                    Ok(false) => break Stopped::Drained,
+                    Err(error) => {
+                        runner.log(policy, report);
+                        return Err(error);
+                    }
+                },
             }
         };
         runner.log(policy, report);
@@ -190,13 +223,13 @@ impl Runner {
         &self,
         policy: &RunPolicy,
         report: &RunReport,
-        idle: &mut Option<Instant>,
+        idle: &mut Idle,
     ) -> anyhow::Result<bool> {
-        if idle.is_none() && !report.groups.is_empty() {
-            *idle = Some(Instant::now());
-            return Ok(self.wait_for_turn(limits::LOOK_AGAIN_AFTER).await);
+        idle.looks += 1;
+        if idle.looks == 1 && !report.groups.is_empty() {
+            self.wait_for_turn(limits::LOOK_AGAIN_AFTER).await;
+            return Ok(true);
         }
-        let idle_for = idle.get_or_insert_with(Instant::now).elapsed();
         let mut soonest = None;
         for provider in &policy.providers {
             let wait = self
@@ -207,8 +240,10 @@ impl Runner {
             soonest = soonest.into_iter().chain(wait).min();
         }
         match soonest {
-            Some(wait) if idle_for + wait <= self.budget_wait() => {
-                Ok(self.wait_for_turn(wait.max(limits::LOOK_AGAIN_AFTER)).await)
+            // Whether it must stop meanwhile is seen before the next claim. Where another has the slots, less and less often.
+            Some(wait) if idle.lasts() + wait <= self.budget_wait() => {
+                self.wait_for_turn(wait.max(limits::LOOK_AGAIN_AFTER * idle.looks.min(20))).await;
+                Ok(true)
             }
             Some(_) | None => Ok(false),
         }

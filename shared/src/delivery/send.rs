@@ -197,7 +197,7 @@ impl Upload {
         let attempt = self
             .runner
             .store
-            .open_provider_upload_attempt(
+            .book_provider_upload_attempt(
                 part.token,
                 request.transport,
                 &request.body_sha256,

@@ -167,7 +167,7 @@ impl Store {
 
     /// Writes the ledger row of a request before it leaves, books it in the budget of its quota key where it may leave
     /// within `wait`, and renews the lease. `targets` has one entry per conversion, or a single one for all.
-    pub async fn open_provider_upload_attempt(
+    pub async fn book_provider_upload_attempt(
         &self,
         token: ClaimToken,
         transport: &str,
@@ -178,7 +178,7 @@ impl Store {
     ) -> Result<Opened, StoreError> {
         let rows = self
             .query(
-                "select attempt_id, wait_ms from relay.open_provider_upload_attempt($1, $2, $3, $4, $5, $6)",
+                "select attempt_id, wait_ms from relay.book_provider_upload_attempt($1, $2, $3, $4, $5, $6)",
                 &[
                     (&token.0, Type::UUID),
                     (&transport, Type::TEXT),

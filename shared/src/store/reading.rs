@@ -171,11 +171,15 @@ impl Store {
     }
 
     /// Conversions by whatever id a person holds, at most `limit`.
-    pub async fn find_conversions(&self, id: &str, limit: i32) -> Result<Vec<FoundConversion>, StoreError> {
+    pub async fn look_up_conversions(
+        &self,
+        id: &str,
+        limit: i32,
+    ) -> Result<Vec<FoundConversion>, StoreError> {
         let rows = self
             .query(
                 "select conversion_id, found_by, external_id, site_id, provider_key, status \
-                 from relay.find_conversions($1, $2)",
+                 from relay.look_up_conversions($1, $2)",
                 &[(&id, Type::TEXT), (&limit, Type::INT4)],
             )
             .await?;

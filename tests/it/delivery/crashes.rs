@@ -165,7 +165,7 @@ async fn a_dead_letter_that_may_have_been_delivered_goes_nowhere_else() -> anyho
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "ok", 1).await?;
     for run in 0..20_i64 {
-        let claim = "select relay.open_provider_upload_attempt(claim_token, 'ads_api', '00', array[1], 10) \
+        let claim = "select relay.book_provider_upload_attempt(claim_token, 'ads_api', '00', array[1], 10) \
                      from relay.claim_offline_conversion_jobs_v2($1, 'google_ads', null, 10, 10, 10, 10)";
         assert_eq!(world.sql.query(claim, &[&run]).await?.len(), 1, "claim {run}");
         world.let_pass("1 minute").await?;

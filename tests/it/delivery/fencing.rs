@@ -46,7 +46,7 @@ fn delivered(token: ClaimToken, attempt: Option<AttemptEnd>, rows: usize) -> Set
 }
 
 async fn open(store: &Store, token: ClaimToken) -> anyhow::Result<Opened> {
-    Ok(store.open_provider_upload_attempt(token, "ads_api", "00", &[1], LEASE, Duration::ZERO).await?)
+    Ok(store.book_provider_upload_attempt(token, "ads_api", "00", &[1], LEASE, Duration::ZERO).await?)
 }
 
 async fn opened(store: &Store, claim: &Claim) -> anyhow::Result<AttemptEnd> {

@@ -361,7 +361,7 @@ impl Machine {
         let now = self.model.now;
         let row = self
             .query(
-                "select attempt_id from relay.open_provider_upload_attempt($1, 'ads_api', '00', array[$2::bigint], $3, 0, $4)",
+                "select attempt_id from relay.book_provider_upload_attempt($1, 'ads_api', '00', array[$2::bigint], $3, 0, $4)",
                 &[&token, &target, &lease_seconds, &now],
             )
             .await?;

@@ -60,7 +60,7 @@ impl Hand {
                 let [Some(token), Some(rows)] = &claim[..] else { continue };
                 let kind = (number + round + u32::try_from(place)?) % 10;
                 let attempt = format!(
-                    "select attempt_id from relay.open_provider_upload_attempt('{token}', 'ads_api', '00', array[1], 60, 0, {{now}})"
+                    "select attempt_id from relay.book_provider_upload_attempt('{token}', 'ads_api', '00', array[1], 60, 0, {{now}})"
                 );
                 let attempt = if kind.is_multiple_of(2) {
                     self.call(&attempt).await?.first().and_then(|row| row[0].clone())

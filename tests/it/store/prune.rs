@@ -54,8 +54,8 @@ async fn what_is_past_its_retention_goes_and_nothing_else() -> anyhow::Result<()
     let orphans = "select count(*) from relay.provider_upload_attempts as a \
                    where not exists (select from relay.conversion_outcome as o where o.attempt_id = a.attempt_id)";
     assert_eq!(world.number(orphans).await?, 0, "the ledger of the old week is gone as well");
-    assert!(world.context.store.find_conversions("old-0", 5).await?.is_empty());
-    assert_eq!(world.context.store.find_conversions("kept-0", 5).await?.len(), 1);
+    assert!(world.context.store.look_up_conversions("old-0", 5).await?.is_empty());
+    assert_eq!(world.context.store.look_up_conversions("kept-0", 5).await?.len(), 1);
     world.enqueue_many(site, "old", "ok", 1).await?;
     assert_eq!(world.run_worker().await?.completed, 1, "what is forgotten is new again");
     world.assert_accounted_for().await

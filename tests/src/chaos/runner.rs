@@ -206,7 +206,7 @@ impl Runner {
     /// The ledger row of a request; `None` where nothing may be sent.
     async fn open(&mut self, part: &Part) -> Option<AttemptId> {
         let wait = Duration::ZERO;
-        match self.store.open_provider_upload_attempt(part.token, "ads_api", "00", &[1], LEASE, wait).await {
+        match self.store.book_provider_upload_attempt(part.token, "ads_api", "00", &[1], LEASE, wait).await {
             Ok(Opened::Booked { attempt, .. }) => Some(attempt),
             Ok(Opened::OverBudget { .. } | Opened::Lost) => {
                 self.ground.add(Event::LostBeforeSending, 1);

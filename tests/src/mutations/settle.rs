@@ -2,7 +2,7 @@
 
 use super::{Mutation, edit, mutation};
 
-const OPEN: &str = "settle/open_provider_upload_attempt";
+const OPEN: &str = "settle/book_provider_upload_attempt";
 const SETTLE: &str = "settle/settle_offline_conversions";
 const CLOSE: &str = "settle/close_provider_upload_attempt";
 
