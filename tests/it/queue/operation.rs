@@ -33,6 +33,13 @@ pub(super) enum Operation {
         send: bool,
         seconds: i64,
     },
+    /// Fails every group, one after another, with a new sale in each; then lets time pass, or not.
+    BreakDown {
+        sale: Sale,
+        times: usize,
+        send: bool,
+        seconds: i64,
+    },
     /// Tells of a claim that is gone.
     SettleLost {
         claim: usize,
@@ -141,6 +148,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         8 => (any::<usize>(), settlement()).prop_map(|(claim, settlement)| Operation::Settle { claim, settlement }),
         3 => (group.clone(), 1..7_usize, any::<bool>(), prop_oneof![Just(0), Just(400)])
             .prop_map(|(group, times, send, seconds)| Operation::Fail { group, times, send, seconds }),
+        2 => (sale(), 4..7_usize, any::<bool>(), prop_oneof![Just(0), Just(400)])
+            .prop_map(|(sale, times, send, seconds)| Operation::BreakDown { sale, times, send, seconds }),
         1 => any::<usize>().prop_map(|claim| Operation::SettleLost { claim }),
         4 => (any::<usize>(), vec(0..3, 1..6), lease())
             .prop_map(|(claim, parts, lease_seconds)| Operation::Split { claim, parts, lease_seconds }),
