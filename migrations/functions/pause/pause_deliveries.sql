@@ -14,19 +14,29 @@ as $$
 declare
   v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
   v_until timestamptz := coalesce(p_until, 'infinity');
+  v_group_id integer;
 begin
   if p_until <= v_now or p_reason = '' then
     raise exception 'p_until must lie ahead, and p_reason must say something' using errcode = 'CR001';
   end if;
   if p_site_id is not null then
+    -- The end of an earlier pause makes way, so that the group goes on when this one says.
     update relay.delivery_group
     set
-      throttled_until = greatest(delivery_group.throttled_until, v_until),
+      throttled_until = greatest(
+        v_until,
+        nullif(
+          delivery_group.throttled_until,
+          (select pause.paused_until from relay.pause where pause.provider_key = p_provider_key and pause.site_id = p_site_id)
+        )
+      ),
       turn_at = greatest(delivery_group.turn_at, v_until)
-    where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key;
+    where delivery_group.site_id = p_site_id and delivery_group.provider_key = p_provider_key
+    returning delivery_group.group_id into v_group_id;
     if not found then
       return false;
     end if;
+    perform relay.call_groups(array[v_group_id], array[v_until]);
   end if;
   delete from relay.pause
   where pause.provider_key = p_provider_key and pause.site_id is not distinct from p_site_id;
