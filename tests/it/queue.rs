@@ -19,6 +19,7 @@ mod semaphore;
 mod slots;
 mod starvation;
 mod state_machine;
+mod stops;
 mod turns;
 mod waits;
 

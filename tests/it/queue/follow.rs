@@ -85,6 +85,8 @@ impl Machine {
             Operation::Recover { min_age_minutes, group } => self.recover(*min_age_minutes, *group).await,
             Operation::Expire { limit } => self.expire(*limit).await,
             Operation::PutCredentials { group, key } => self.put_credentials(*group, KEYS[*key].0).await,
+            Operation::Pause { place, seconds } => self.pause(*place, *seconds).await,
+            Operation::Resume { place } => self.resume(*place).await,
             Operation::Redrive { group } => self.redrive(*group).await,
         }
     }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::outage::{Met, Provider};
+use super::stops::Stops;
 
 /// The quota keys, and how many uploads each lets out at once.
 pub(super) const KEYS: [(&str, usize); 2] = [("key-a", 2), ("key-b", 3)];
@@ -38,6 +39,8 @@ pub(super) struct Model {
     pub(super) walk: Option<Rank>,
     pub(super) provider: Provider,
     pub(super) met: Met,
+    /// What an operator has stopped.
+    pub(super) stops: Stops,
 }
 
 #[derive(Debug, Default)]
@@ -223,6 +226,9 @@ impl Model {
         let key = group.key.as_ref().ok_or("it has no credentials")?;
         if group.is_held {
             return Err("it is held");
+        }
+        if self.is_stopped(Some(number)) {
+            return Err("it is stopped");
         }
         if later(group.throttled_until) || later(self.throttled_keys.get(key).copied()) {
             return Err("it was told to wait");

@@ -66,6 +66,14 @@ pub(super) enum Operation {
     Redrive {
         group: usize,
     },
+    /// Stops a group, or the whole provider, for a time or until it is resumed.
+    Pause {
+        place: Option<usize>,
+        seconds: Option<i64>,
+    },
+    Resume {
+        place: Option<usize>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -160,6 +168,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => prop_oneof![1..5, Just(1_000)].prop_map(|limit| Operation::Expire { limit }),
         2 => (group.clone(), 0..2_usize).prop_map(|(group, key)| Operation::PutCredentials { group, key }),
         2 => group.prop_map(|group| Operation::Redrive { group }),
+        2 => (option::weighted(0.7, 0..GROUPS), option::weighted(0.7, 1..900_i64))
+            .prop_map(|(place, seconds)| Operation::Pause { place, seconds }),
+        2 => option::weighted(0.7, 0..GROUPS).prop_map(|place| Operation::Resume { place }),
     ]
 }
 

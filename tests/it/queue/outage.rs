@@ -48,6 +48,9 @@ pub(super) enum Gate {
 
 impl Model {
     pub(super) fn gate(&self) -> Gate {
+        if self.is_stopped(None) {
+            return Gate::Shut;
+        }
         let due = match self.provider.state {
             State::Closed => return Gate::Open,
             State::Open => self.provider.next_probe_at,

@@ -111,6 +111,7 @@ impl Machine {
         ensure!(faults.is_empty(), "the audit found {faults:?}");
         self.compare_groups().await?;
         self.compare_provider().await?;
+        self.compare_stops().await?;
         self.compare_view().await?;
         self.compare_ready().await?;
         self.compare_claims().await?;
