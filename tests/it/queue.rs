@@ -1,5 +1,6 @@
 //! What the queue's SQL functions promise: to many at once, by a model, by the shapes of their plans, under chaos.
 
+mod budget;
 mod chaos;
 mod door;
 mod explained;

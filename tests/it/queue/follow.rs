@@ -51,8 +51,9 @@ impl Machine {
         match operation {
             Operation::Enqueue { group, sales } => self.enqueue(*group, sales).await,
             Operation::Claim(ask) => self.claim(ask).await.map(drop),
-            Operation::Open { claim, target, lease_seconds } => match live(*claim, &self.model) {
-                Some(token) => self.open(token, *target, *lease_seconds).await,
+            Operation::Open { claim, target, lease_seconds, wait_seconds } => match live(*claim, &self.model)
+            {
+                Some(token) => self.open(token, *target, *lease_seconds, *wait_seconds).await,
                 None => Ok(()),
             },
             Operation::Settle { claim, settlement } => match live(*claim, &self.model) {
@@ -86,6 +87,7 @@ impl Machine {
             Operation::Expire { limit } => self.expire(*limit).await,
             Operation::PutCredentials { group, key } => self.put_credentials(*group, KEYS[*key].0).await,
             Operation::Pause { place, seconds } => self.pause(*place, *seconds).await,
+            Operation::PutBudget { key, per_minute } => self.put_budget(KEYS[*key].0, *per_minute).await,
             Operation::Resume { place } => self.resume(*place).await,
             Operation::Redrive { group } => self.redrive(*group).await,
         }
@@ -96,7 +98,7 @@ impl Machine {
         for _ in 0..times {
             for token in self.claim(&Ask::generous(Some(group))).await? {
                 if send {
-                    self.open(token, 1, 60).await?;
+                    self.open(token, 1, 60, 0).await?;
                 }
                 let failed = Settlement::of_all(Verdict::plain("UNANSWERED"), "transient");
                 self.settle(token, &failed).await?;
@@ -180,7 +182,7 @@ impl Machine {
     }
 
     /// The claims that were made.
-    async fn claim(&mut self, ask: &Ask) -> anyhow::Result<Vec<Uuid>> {
+    pub(super) async fn claim(&mut self, ask: &Ask) -> anyhow::Result<Vec<Uuid>> {
         let now = self.model.now;
         let site = ask.group.map(|group| self.model.groups[group].site);
         let rows = self
@@ -207,7 +209,10 @@ impl Machine {
             let is_open = gate != Gate::Shut && self.model.is_open_for_claims(*number).is_ok();
             is_open && free > 0 && !self.model.due(*number).is_empty()
         };
-        let claimable: Vec<usize> = asked.iter().copied().filter(open).collect();
+        let ample = |number: &usize| {
+            self.model.groups[*number].key.as_ref().is_some_and(|key| !self.model.is_scarce(key))
+        };
+        let claimable: Vec<usize> = asked.iter().copied().filter(open).filter(ample).collect();
         let mixed = |number: &usize| self.model.due(*number).iter().any(|id| self.model.goes_alone(*id));
         let whole: BTreeSet<usize> =
             claimable.iter().copied().filter(|number| !mixed(number) && self.is_closed(*number)).collect();
@@ -250,6 +255,9 @@ impl Machine {
         if ask.is_generous() && gate == Gate::Open {
             for number in claimable {
                 let key = self.model.groups[number].key.as_ref().expect("it was open");
+                if self.model.budgets.has_limit(key) {
+                    continue;
+                }
                 let left = self.model.due(number);
                 ensure!(
                     visited.contains(&number) || self.model.free_slots(key) == 0,

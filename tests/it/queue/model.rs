@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::budget::Budgets;
 use super::outage::{Met, Provider};
 use super::stops::Stops;
 
@@ -39,6 +40,9 @@ pub(super) struct Model {
     pub(super) walk: Option<Rank>,
     pub(super) provider: Provider,
     pub(super) met: Met,
+    /// Requests that were let go, under whichever key.
+    pub(super) attempts_made: usize,
+    pub(super) budgets: Budgets,
     /// What an operator has stopped.
     pub(super) stops: Stops,
 }

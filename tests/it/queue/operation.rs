@@ -21,6 +21,7 @@ pub(super) enum Operation {
         claim: usize,
         target: i64,
         lease_seconds: i32,
+        wait_seconds: i32,
     },
     Settle {
         claim: usize,
@@ -70,6 +71,11 @@ pub(super) enum Operation {
     Pause {
         place: Option<usize>,
         seconds: Option<i64>,
+    },
+    /// Comes first, if at all: requests of a key in any minute.
+    PutBudget {
+        key: usize,
+        per_minute: i32,
     },
     Resume {
         place: Option<usize>,
@@ -137,7 +143,13 @@ impl Verdict {
 
 /// A sequence that begins with something to do.
 pub(super) fn operations(longest: usize) -> impl Strategy<Value = Vec<Operation>> {
-    (vec(enqueue(), 1..4), vec(operation(), 1..=longest)).prop_map(|(first, rest)| [first, rest].concat())
+    // Small enough to be felt, and one with a burst of more than one request.
+    let per_minute = prop_oneof![4 => 1..5, 1 => Just(20)];
+    let budget =
+        (0..2_usize, per_minute).prop_map(|(key, per_minute)| vec![Operation::PutBudget { key, per_minute }]);
+    let budget = prop_oneof![Just(Vec::new()), budget];
+    (budget, vec(enqueue(), 1..4), vec(operation(), 1..=longest))
+        .prop_map(|(budget, first, rest)| [budget, first, rest].concat())
 }
 
 fn enqueue() -> impl Strategy<Value = Operation> {
@@ -151,8 +163,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => enqueue(),
         5 => ask().prop_map(Operation::Claim),
         6 => option::of(0..GROUPS).prop_map(|group| Operation::Claim(Ask::generous(group))),
-        5 => (any::<usize>(), 1..3_i64, lease())
-            .prop_map(|(claim, target, lease_seconds)| Operation::Open { claim, target, lease_seconds }),
+        5 => (any::<usize>(), 1..3_i64, lease(), prop_oneof![Just(0), 1..70])
+            .prop_map(|(claim, target, lease_seconds, wait_seconds)| {
+                Operation::Open { claim, target, lease_seconds, wait_seconds }
+            }),
         8 => (any::<usize>(), settlement()).prop_map(|(claim, settlement)| Operation::Settle { claim, settlement }),
         3 => (group.clone(), 1..7_usize, any::<bool>(), prop_oneof![Just(0), Just(400)])
             .prop_map(|(group, times, send, seconds)| Operation::Fail { group, times, send, seconds }),

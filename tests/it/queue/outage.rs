@@ -35,6 +35,9 @@ pub(super) struct Met {
     pub(super) lost: u32,
     pub(super) cut: u32,
     pub(super) single: u32,
+    /// Requests that the budget refused, or let go later.
+    pub(super) refused: u32,
+    pub(super) waited: u32,
 }
 
 /// What a claim for the provider may do.

@@ -69,12 +69,19 @@ fn after_any_sequence_of_operations_the_queue_stands_where_the_model_does() {
     }
 }
 
-pub(super) async fn play(operations: &[Operation]) -> anyhow::Result<Met> {
+/// A queue with groups, and nothing in it.
+pub(super) async fn begin() -> anyhow::Result<Machine> {
     let now = Timestamp::from_second(Timestamp::now().as_second())?;
     let mut machine = Machine::new(database().await?, now).await?;
     for number in 0..GROUPS {
         machine.add_group(number).await?;
     }
+    Ok(machine)
+}
+
+pub(super) async fn play(operations: &[Operation]) -> anyhow::Result<Met> {
+    let mut machine = begin().await?;
+    let now = machine.model.now;
     for (place, operation) in operations.iter().enumerate() {
         // There are partitions for eight weeks.
         if machine.model.now > now + seconds(50 * 86_400) {
