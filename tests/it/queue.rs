@@ -1,5 +1,6 @@
 //! What the queue's SQL functions promise: to many at once, by a model, by the shapes of their plans, under chaos.
 
+mod budget;
 mod chaos;
 mod door;
 mod explained;
@@ -12,11 +13,14 @@ mod limits;
 mod marks;
 mod model;
 mod operation;
+mod outage;
 mod plans;
+mod requests;
 mod semaphore;
 mod slots;
 mod starvation;
 mod state_machine;
+mod stops;
 mod turns;
 mod waits;
 

@@ -236,3 +236,19 @@ async fn slots_can_be_set_and_bound_what_is_in_flight() -> anyhow::Result<()> {
     assert_eq!(world.number(claim).await?, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_program_that_knows_of_no_wait_takes_none_for_a_lost_claim() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.enqueue_many(site(&world).await?, "sale", "ok", 1).await?;
+    world.context.store.put_quota("shared", None, Some(10), None).await?;
+    world.let_pass("20 minutes").await?;
+    let ahead = "update relay.quota set minute_at = clock_timestamp() + interval '4 seconds'";
+    world.sql.batch_execute(ahead).await?;
+
+    let opened = "select count(relay.open_provider_upload_attempt(claim_token, 'ads_api', '00', array[1], 60)) \
+                  from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 5, 50, 50, 60)";
+
+    assert_eq!(world.number(opened).await?, 1);
+    Ok(())
+}

@@ -277,3 +277,23 @@ async fn a_day_of_outage_loses_nothing() -> anyhow::Result<()> {
     assert_eq!(world.sandbox.summary().totals.conversions_counted, 12);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_probe_that_leaves_late_is_not_overtaken() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "http.503", 20).await?;
+    world.run_worker().await?;
+    world.let_pass("7 minutes").await?;
+    let claim = "select claim_token from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 5, 50, 50, 30)";
+    let probe: uuid::Uuid = world.sql.query_one(claim, &[]).await?.get(0);
+    world.let_pass("20 seconds").await?;
+    let book = "select attempt_id from relay.book_provider_upload_attempt($1, 'ads_api', '00', array[1::bigint], 30)";
+    world.sql.query_one(book, &[&probe]).await?;
+    world.let_pass("20 seconds").await?;
+
+    let second = world.sql.query(claim, &[]).await?;
+
+    assert!(second.is_empty(), "two probers at once");
+    Ok(())
+}

@@ -185,3 +185,44 @@ async fn a_dead_letter_that_may_have_been_delivered_goes_nowhere_else() -> anyho
     assert_eq!(world.sandbox.summary().totals.conversions_counted, 0);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn claims_that_return_many_lapsed_ones_wait_for_nobody() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for number in 0..12 {
+        let site = world.site(json!({ "client_id": format!("client-{number}") })).await?;
+        world.enqueue_many(site, &format!("sale-{number}"), "ok", 20).await?;
+    }
+    let claim = "select count(*) from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 100, 1000, 2, 30)";
+    assert_eq!(world.number(claim).await?, 100);
+    world.let_pass("31 seconds").await?;
+    // Somebody visits a group that has claims among them.
+    let visitor = world.database.connect().await?;
+    visitor.batch_execute("begin; select from relay.delivery_group where group_id = 3 for update").await?;
+    let mut claimers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let sql = world.database.connect().await?;
+        claimers.spawn(async move {
+            sql.batch_execute("set statement_timeout = '10 s'").await?;
+            for _ in 0..4 {
+                sql.query(
+                    "select from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 10, 10, 1, 60)",
+                    &[],
+                )
+                .await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+
+    while let Some(claimer) = claimers.join_next().await {
+        claimer??;
+    }
+
+    visitor.batch_execute("rollback").await?;
+    assert_eq!(
+        world.number("select count(*) from relay.inflight where lease_until < clock_timestamp()").await?,
+        0
+    );
+    world.assert_accounted_for().await
+}

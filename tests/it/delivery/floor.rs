@@ -115,3 +115,57 @@ async fn a_group_below_the_lines_floor_is_found_when_that_is_no_longer_believed(
     assert_eq!((before.completed, after.completed), (0, 1));
     world.assert_accounted_for().await
 }
+
+/// One row that expires within 48 hours is taken, and two are left.
+async fn with_urgent_rows(world: &World) -> anyhow::Result<()> {
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set band = 0, expires_at = clock_timestamp() + interval '30 hours'",
+        )
+        .await?;
+    world.let_pass("10 minutes").await?;
+    world.run(json!({ "mode": "cron", "limit": 1 })).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn urgent_rows_have_a_floor_of_their_own() -> anyhow::Result<()> {
+    let world = World::new().await?;
+
+    with_urgent_rows(&world).await?;
+
+    let floor = "select (urgent_floor_at > '-infinity')::integer::bigint from relay.delivery_group";
+    assert_eq!(world.number(floor).await?, 1);
+    assert_eq!(world.run_worker().await?.completed, 2);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_row_that_is_put_first_is_found_at_once() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    with_urgent_rows(&world).await?;
+    assert_eq!(world.run_worker().await?.completed, 2);
+    let site =
+        shared::domain::SiteId(world.sql.query_one("select site_id from relay.site", &[]).await?.get(0));
+    world.enqueue_many(site, "slow", "ok", 1).await?;
+    // It waits, held for long, and comes near its end; the urgent ones have a floor meanwhile.
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set expires_at = clock_timestamp() + interval '40 hours', \
+             next_attempt_at = next_attempt_at - interval '20 minutes'; \
+             update relay.conversion set due_at = due_at - interval '20 minutes' where external_id = 'slow-0'; \
+             update relay.delivery_group set urgent_floor_at = clock_timestamp() - interval '30 seconds', \
+             floor_until = clock_timestamp() + interval '4 minutes'",
+        )
+        .await?;
+
+    world.sql.batch_execute("select relay.expire_conversions(1000)").await?;
+
+    assert_eq!(world.number("select band::bigint from relay.ready").await?, 0);
+    assert_eq!(world.run_worker().await?.completed, 1);
+    world.assert_accounted_for().await
+}

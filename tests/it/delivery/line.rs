@@ -170,3 +170,31 @@ async fn metrics_count_every_request_that_was_answered() -> anyhow::Result<()> {
     assert_eq!(world.number("select attempts_total from relay.provider_upload_metrics").await?, attempts);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn idle_groups_at_the_head_hide_nobody() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    // As new credentials leave them: in line, and with nothing due. More than all rounds of a claim visit.
+    world
+        .sql
+        .batch_execute(
+            "select relay.ensure_groups(array_agg(gen_random_uuid()), array_agg('google_ads'::text), clock_timestamp()) \
+             from generate_series(1, 1500)",
+        )
+        .await?;
+    let site = world.site(json!({})).await?;
+    world
+        .sql
+        .batch_execute(
+            "update relay.delivery_group set hold_id = null, turn_at = clock_timestamp() - interval '20 seconds', \
+             quota_key = (select quota_key from relay.quota)",
+        )
+        .await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!(answer.completed, 3, "{answer:?}");
+    assert_eq!(world.number(IN_LINE).await?, 0);
+    world.assert_accounted_for().await
+}

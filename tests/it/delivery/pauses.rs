@@ -91,3 +91,67 @@ async fn a_pause_of_nothing_or_of_no_time_is_refused() -> anyhow::Result<()> {
     assert!(store.pause_deliveries(GOOGLE, None, past, "why").await.is_err());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_pause_that_is_made_shorter_ends_then() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    let store = &world.context.store;
+    store.pause_deliveries(GOOGLE, Some(site), None, "for good").await?;
+    store.pause_deliveries(GOOGLE, Some(site), Some(Timestamp::now() + 10.minutes()), "for now").await?;
+
+    let id = world.number("select conversion_id from relay.ready").await?;
+    let told = store.explain_conversion(shared::domain::ConversionId(id)).await?.unwrap_or_default();
+    world.let_pass("11 minutes").await?;
+
+    assert_eq!(told["blocked_because"], "for now");
+    assert_eq!(world.run_worker().await?.completed, 1);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn resuming_keeps_what_the_provider_asked_for() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 1).await?;
+    let store = &world.context.store;
+    world
+        .sql
+        .batch_execute(
+            "update relay.delivery_group set throttled_until = clock_timestamp() + interval '20 minutes'",
+        )
+        .await?;
+    store.pause_deliveries(GOOGLE, Some(site), None, "wrong prices").await?;
+
+    store.resume_deliveries(GOOGLE, Some(site)).await?;
+
+    assert_eq!(world.run_worker().await?.processed, 0);
+    world.let_pass("21 minutes").await?;
+    assert_eq!(world.run_worker().await?.completed, 1);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn pauses_of_many_hands_never_meet_in_a_ring() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let mut hands = tokio::task::JoinSet::new();
+    for hand in 0..4 {
+        let sql = world.database.connect().await?;
+        hands.spawn(async move {
+            for _ in 0..25 {
+                let site = (hand < 3).then_some(site.0);
+                sql.query("select relay.pause_deliveries('google_ads', $1, null, 'why')", &[&site]).await?;
+                sql.query("select relay.resume_deliveries('google_ads', $1)", &[&site]).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+
+    while let Some(hand) = hands.join_next().await {
+        hand??;
+    }
+
+    world.assert_accounted_for().await
+}

@@ -10,8 +10,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
 
-use super::model::{Claim, Conversion, KEYS, Model, OpenAttempt, PROBE_ROWS, Place, Slot, State, seconds};
+use super::model::{
+    Claim, Conversion, FAILURES_TO_OPEN, KEYS, Model, PROBE_ROWS, Place, Slot, State, seconds,
+};
 use super::operation::{Ask, Operation, Sale, Settlement, Verdict};
+use super::outage::Gate;
 
 /// More claims than this are not made by cutting: a claim returns at most twenty lapsed ones.
 const CLAIMS_MAX: usize = 14;
@@ -48,8 +51,9 @@ impl Machine {
         match operation {
             Operation::Enqueue { group, sales } => self.enqueue(*group, sales).await,
             Operation::Claim(ask) => self.claim(ask).await.map(drop),
-            Operation::Open { claim, target, lease_seconds } => match live(*claim, &self.model) {
-                Some(token) => self.open(token, *target, *lease_seconds).await,
+            Operation::Open { claim, target, lease_seconds, wait_seconds } => match live(*claim, &self.model)
+            {
+                Some(token) => self.open(token, *target, *lease_seconds, *wait_seconds).await,
                 None => Ok(()),
             },
             Operation::Settle { claim, settlement } => match live(*claim, &self.model) {
@@ -57,17 +61,14 @@ impl Machine {
                 None => Ok(()),
             },
             Operation::Fail { group, times, send, seconds: passed } => {
-                for _ in 0..*times {
-                    for token in self.claim(&Ask::generous(Some(*group))).await? {
-                        if *send {
-                            self.open(token, 1, 60).await?;
-                        }
-                        let failed = Settlement::of_all(Verdict::plain("UNANSWERED"), "transient");
-                        self.settle(token, &failed).await?;
-                    }
-                }
+                self.fail(*group, *times, *send).await?;
                 // The database's choice of the probe's time is learnt before.
                 self.compare().await?;
+                self.model.now += seconds(*passed);
+                Ok(())
+            }
+            Operation::BreakDown { sale, times, send, seconds: passed } => {
+                self.break_down(sale, *times, *send).await?;
                 self.model.now += seconds(*passed);
                 Ok(())
             }
@@ -85,11 +86,28 @@ impl Machine {
             Operation::Recover { min_age_minutes, group } => self.recover(*min_age_minutes, *group).await,
             Operation::Expire { limit } => self.expire(*limit).await,
             Operation::PutCredentials { group, key } => self.put_credentials(*group, KEYS[*key].0).await,
+            Operation::Pause { place, seconds } => self.pause(*place, *seconds).await,
+            Operation::PutBudget { key, per_minute } => self.put_budget(KEYS[*key].0, *per_minute).await,
+            Operation::Resume { place } => self.resume(*place).await,
             Operation::Redrive { group } => self.redrive(*group).await,
         }
     }
 
-    async fn enqueue(&mut self, number: usize, sales: &[Sale]) -> anyhow::Result<()> {
+    /// Claims a group and tells that nobody answered, so many times.
+    pub(super) async fn fail(&mut self, group: usize, times: usize, send: bool) -> anyhow::Result<()> {
+        for _ in 0..times {
+            for token in self.claim(&Ask::generous(Some(group))).await? {
+                if send {
+                    self.open(token, 1, 60, 0).await?;
+                }
+                let failed = Settlement::of_all(Verdict::plain("UNANSWERED"), "transient");
+                self.settle(token, &failed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn enqueue(&mut self, number: usize, sales: &[Sale]) -> anyhow::Result<()> {
         let (now, count, site) = (self.model.now, sales.len(), self.model.groups[number].site);
         let ids: Vec<_> = sales.iter().map(|sale| format!("sale-{}-{number}", sale.number)).collect();
         let digests: Vec<_> = sales.iter().map(|sale| vec![sale.digest]).collect();
@@ -164,7 +182,7 @@ impl Machine {
     }
 
     /// The claims that were made.
-    async fn claim(&mut self, ask: &Ask) -> anyhow::Result<Vec<Uuid>> {
+    pub(super) async fn claim(&mut self, ask: &Ask) -> anyhow::Result<Vec<Uuid>> {
         let now = self.model.now;
         let site = ask.group.map(|group| self.model.groups[group].site);
         let rows = self
@@ -175,7 +193,12 @@ impl Machine {
                 &[&site, &ask.groups, &ask.rows, &ask.batch, &ask.lease_seconds, &now],
             )
             .await?;
-        self.model.lapse(0, None);
+        let gate = self.model.gate();
+        // What lapsed long ago is looked for by those only that pass the gate.
+        let recent = |lease: Timestamp| lease < now && lease > now - seconds(300);
+        if gate != Gate::Shut || self.model.claims.values().any(|claim| recent(claim.lease_until)) {
+            self.model.lapse(0, None);
+        }
 
         // What the model would have let go, before it follows.
         let asked: Vec<usize> =
@@ -183,9 +206,13 @@ impl Machine {
         let open = |number: &usize| {
             let group = &self.model.groups[*number];
             let free = group.key.as_ref().map_or(0, |key| self.model.free_slots(key));
-            self.model.is_open_for_claims(*number).is_ok() && free > 0 && !self.model.due(*number).is_empty()
+            let is_open = gate != Gate::Shut && self.model.is_open_for_claims(*number).is_ok();
+            is_open && free > 0 && !self.model.due(*number).is_empty()
         };
-        let claimable: Vec<usize> = asked.iter().copied().filter(open).collect();
+        let ample = |number: &usize| {
+            self.model.groups[*number].key.as_ref().is_some_and(|key| !self.model.is_scarce(key))
+        };
+        let claimable: Vec<usize> = asked.iter().copied().filter(open).filter(ample).collect();
         let mixed = |number: &usize| self.model.due(*number).iter().any(|id| self.model.goes_alone(*id));
         let whole: BTreeSet<usize> =
             claimable.iter().copied().filter(|number| !mixed(number) && self.is_closed(*number)).collect();
@@ -193,6 +220,12 @@ impl Machine {
             !rows.is_empty() || claimable.is_empty(),
             "nothing was claimed, and due in groups {claimable:?}"
         );
+        let most = match gate {
+            Gate::Open => usize::MAX,
+            Gate::Shut => 0,
+            Gate::Probe => 1,
+        };
+        ensure!(rows.len() <= most, "{} batches went through a gate that is {gate:?}", rows.len());
 
         let expired = self.newly_expired().await?;
         ensure!(
@@ -219,9 +252,12 @@ impl Machine {
                 "{id} expired in a group that was not visited"
             );
         }
-        if ask.is_generous() {
+        if ask.is_generous() && gate == Gate::Open {
             for number in claimable {
                 let key = self.model.groups[number].key.as_ref().expect("it was open");
+                if self.model.budgets.has_limit(key) {
+                    continue;
+                }
                 let left = self.model.due(number);
                 ensure!(
                     visited.contains(&number) || self.model.free_slots(key) == 0,
@@ -262,23 +298,24 @@ impl Machine {
         let now = self.model.now;
         let ids: Vec<i64> = row.get("conversion_ids");
         let due = self.model.due(number);
-        let ended: Vec<i64> = due.iter().copied().filter(|id| expired.contains(id)).collect();
+        // A group may have several turns in a call.
+        let late = usize::try_from(row.get::<_, i32>("expired"))?;
+        let ended: Vec<i64> = due.iter().copied().filter(|id| expired.contains(id)).take(late).collect();
         let circuit = self.model.groups[number].circuit.clone();
         let probing = circuit.state != State::Closed;
         ensure!(
-            row.get::<_, bool>("is_probe") == probing
+            row.get::<_, bool>("is_probe") == (probing && !ids.is_empty())
                 && row.get::<_, i32>("failure_count") == circuit.failure_count,
             "group {number}: its circuit is {circuit:?}"
         );
-        ensure!(
-            usize::try_from(row.get::<_, i32>("expired"))? == ended.len(),
-            "group {number} ended {ended:?}"
-        );
-        ensure!(
-            ids.len() + ended.len() <= usize::try_from(ask.batch)? && (!probing || ids.len() <= PROBE_ROWS),
-            "group {number} gave {} rows, probing: {probing}",
-            ids.len()
-        );
+        ensure!(late == ended.len(), "group {number} ended {ended:?}");
+        let for_all = self.model.gate() == Gate::Probe;
+        let most = match (probing || for_all, circuit.failure_count > FAILURES_TO_OPEN) {
+            (true, true) => 1,
+            (true, false) => PROBE_ROWS.min(usize::try_from(ask.batch)?),
+            (false, _) => usize::try_from(ask.batch)?,
+        };
+        ensure!(ids.len() + ended.len() <= most, "group {number} gave {ids:?}, of {most}");
         for id in &ids {
             ensure!(
                 due.contains(id),
@@ -297,7 +334,7 @@ impl Machine {
             ensure!(gone == ids, "group {number}: {ids:?} were taken before their turn, of {due:?}");
         }
         for id in ended {
-            self.model.groups[number].totals.failed += 1;
+            self.model.count_failed(number);
             self.model.tell(id, "EXPIRED", Place::Ended);
         }
         let Some(token) = row.get::<_, Option<Uuid>>("claim_token") else {
@@ -340,6 +377,9 @@ impl Machine {
             let own = &mut self.model.groups[number].circuit;
             (own.state, own.epoch, own.probe_until) = (State::HalfOpen, epoch, Some(lease_until));
         }
+        if for_all {
+            self.model.begin_probe(token, lease_until, ids.len(), circuit.failure_count);
+        }
         ensure!(row.get::<_, i32>("circuit_epoch") == epoch, "another epoch than {epoch}");
         let slot_token: Uuid = slot.get("slot_token");
         let claim = Claim {
@@ -355,33 +395,5 @@ impl Machine {
         };
         self.model.claims.insert(token, claim);
         Ok(Some(token))
-    }
-
-    async fn open(&mut self, token: Uuid, target: i64, lease_seconds: i32) -> anyhow::Result<()> {
-        let now = self.model.now;
-        let row = self
-            .query(
-                "select attempt_id from relay.book_provider_upload_attempt($1, 'ads_api', '00', array[$2::bigint], $3, 0, $4)",
-                &[&token, &target, &lease_seconds, &now],
-            )
-            .await?;
-        let attempt: Option<i64> = row.first().and_then(|row| row.get(0));
-        let claim = self.model.claims.get_mut(&token).expect("it was picked from the live ones");
-        let lives = claim.lease_until > now;
-        ensure!(attempt.is_some() == lives, "opened {attempt:?} for a claim until {}", claim.lease_until);
-        let Some(attempt) = attempt else { return Ok(()) };
-        let lease_until = now + seconds(lease_seconds);
-        (claim.sent, claim.attempt, claim.lease_until) = (Some(target), Some(attempt), lease_until);
-        let (slot, slot_token, group) = (claim.slot.clone(), claim.slot_token, claim.group);
-        self.model.open_attempts.insert(attempt, OpenAttempt { group, claim: token, opened_at: now });
-        if let Some(slot) = self.model.slots.get_mut(&slot).filter(|slot| slot.token == slot_token) {
-            slot.lease_until = lease_until;
-        }
-        for other in self.model.claims.values_mut() {
-            if other.slot_token == slot_token && other.lease_until > now {
-                other.lease_until = lease_until;
-            }
-        }
-        Ok(())
     }
 }

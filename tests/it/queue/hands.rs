@@ -53,14 +53,17 @@ impl Machine {
             }
         }
         let change = if keep_slot && settlement.circuit == "none" {
+            self.model.keep_probing(claim.slot_token);
             None
         } else {
-            self.model.record(claim.group, claim.epoch, settlement.circuit)
+            let change = self.model.record(claim.group, claim.epoch, settlement.circuit);
+            self.model.record_probe(claim.slot_token, settlement.circuit).or(change)
         };
         let group = &mut self.model.groups[claim.group];
         if let Some(("group", wait)) = settlement.throttle {
             group.throttled_until = group.throttled_until.max(Some(now + seconds(wait)));
         }
+        group.active_at = Some(now);
         group.totals.attempts += i64::from(claim.attempt.is_some());
         group.totals.completed += counts.completed;
         group.totals.failed += counts.failed;
@@ -167,7 +170,9 @@ impl Machine {
             let sql = "select relay.close_provider_upload_attempt($1, 400, null, 'CODE', 'SPLIT', 5, $2)";
             ensure!(self.query(sql, &[&attempt, &now]).await?[0].get::<_, bool>(0), "it was closed before");
             self.model.open_attempts.remove(&attempt);
-            self.model.groups[claim.group].totals.attempts += 1;
+            let group = &mut self.model.groups[claim.group];
+            group.totals.attempts += 1;
+            group.active_at = Some(now);
             self.model.claims.get_mut(&token).expect("it was cloned from there").attempt = None;
         }
         let parts: Vec<i32> =
@@ -190,6 +195,7 @@ impl Machine {
         {
             slot.lease_until = lease_until;
         }
+        self.model.extend_probe(claim.group, claim.epoch, claim.slot_token, lease_until);
         for row in made {
             let (part, token): (i32, Uuid) = (row.get("part"), row.get("claim_token"));
             let rows = claim.rows.iter().zip(&parts).filter(|(_, of)| **of == part).map(|(id, _)| *id);
@@ -269,7 +275,7 @@ impl Machine {
             let walked = seen.iter().any(|(.., other)| other == id);
             ensure!(walked || held(&self.model.conversions[id].place), "{id} ended and was not walked over");
             let group = self.model.conversions[id].group;
-            self.model.groups[group].totals.failed += 1;
+            self.model.count_failed(group);
             self.model.tell(*id, "EXPIRED", Place::Ended);
         }
         let told = (row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, i32>(2), row.get::<_, bool>(3));

@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::budget::Budgets;
+use super::outage::{Met, Provider};
+use super::stops::Stops;
+
 /// The quota keys, and how many uploads each lets out at once.
 pub(super) const KEYS: [(&str, usize); 2] = [("key-a", 2), ("key-b", 3)];
 
@@ -34,6 +38,13 @@ pub(super) struct Model {
     pub(super) throttled_keys: BTreeMap<String, Timestamp>,
     /// Where the expiry walk stopped.
     pub(super) walk: Option<Rank>,
+    pub(super) provider: Provider,
+    pub(super) met: Met,
+    /// Requests that were let go, under whichever key.
+    pub(super) attempts_made: usize,
+    pub(super) budgets: Budgets,
+    /// What an operator has stopped.
+    pub(super) stops: Stops,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +60,8 @@ pub(super) struct Group {
     pub(super) throttled_until: Option<Timestamp>,
     pub(super) circuit: Circuit,
     pub(super) totals: Totals,
+    /// When its metrics were last written.
+    pub(super) active_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +70,16 @@ pub(super) enum State {
     Closed,
     Open,
     HalfOpen,
+}
+
+impl State {
+    pub(super) fn read(name: &str) -> Self {
+        match name {
+            "CLOSED" => Self::Closed,
+            "OPEN" => Self::Open,
+            _ => Self::HalfOpen,
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -208,6 +231,9 @@ impl Model {
         if group.is_held {
             return Err("it is held");
         }
+        if self.is_stopped(Some(number)) {
+            return Err("it is stopped");
+        }
         if later(group.throttled_until) || later(self.throttled_keys.get(key).copied()) {
             return Err("it was told to wait");
         }
@@ -246,7 +272,7 @@ impl Model {
                 (conversion.request_failures, conversion.failed_epoch) = (0, 0);
                 if conversion.lost_claims >= LOST_CLAIMS_MAX {
                     exhausted += 1;
-                    self.groups[claim.group].totals.failed += 1;
+                    self.count_failed(claim.group);
                     self.tell(*id, "EXHAUSTED", Place::Ended);
                 } else {
                     requeued += 1;
@@ -255,6 +281,12 @@ impl Model {
             }
         }
         (i32::try_from(lapsed.len()).expect("few"), requeued, exhausted)
+    }
+
+    /// A conversion of the group failed outside any request.
+    pub(super) fn count_failed(&mut self, group: usize) {
+        self.groups[group].totals.failed += 1;
+        self.groups[group].active_at = Some(self.now);
     }
 
     pub(super) fn remove_claim(&mut self, token: Uuid) -> Claim {
@@ -277,7 +309,7 @@ impl Model {
                 let failure_count = circuit.failure_count + 1;
                 *circuit =
                     Circuit { state: State::Open, failure_count, epoch: epoch + 1, ..Circuit::default() };
-                return Some("opened");
+                return Some(if self.open_provider() { "provider_opened" } else { "opened" });
             }
             "transient" => circuit.failure_count += 1,
             "success" | "answered" if probing => {
@@ -301,7 +333,9 @@ impl Model {
             Place::Held(..) => "HELD",
             Place::Ready { .. } if group.is_held => "HELD",
             Place::Ready { due, .. } => {
-                let probe = group.circuit.next_probe_at.filter(|_| group.circuit.state == State::Open);
+                let own = group.circuit.next_probe_at.filter(|_| group.circuit.state == State::Open);
+                let all = self.provider.next_probe_at.filter(|_| self.provider.state == State::Open);
+                let probe = own.max(all);
                 again =
                     Some(probe.filter(|probe| due <= probe).map_or(*due, |probe| probe + seconds(id % 31)));
                 if conversion.target.is_none() { "QUEUED" } else { "RETRY" }

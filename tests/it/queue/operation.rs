@@ -21,6 +21,7 @@ pub(super) enum Operation {
         claim: usize,
         target: i64,
         lease_seconds: i32,
+        wait_seconds: i32,
     },
     Settle {
         claim: usize,
@@ -29,6 +30,13 @@ pub(super) enum Operation {
     /// Claims a group and fails the whole request, so many times; then lets an open circuit's time pass, or not.
     Fail {
         group: usize,
+        times: usize,
+        send: bool,
+        seconds: i64,
+    },
+    /// Fails every group, one after another, with a new sale in each; then lets time pass, or not.
+    BreakDown {
+        sale: Sale,
         times: usize,
         send: bool,
         seconds: i64,
@@ -58,6 +66,19 @@ pub(super) enum Operation {
     },
     Redrive {
         group: usize,
+    },
+    /// Stops a group, or the whole provider, for a time or until it is resumed.
+    Pause {
+        place: Option<usize>,
+        seconds: Option<i64>,
+    },
+    /// Comes first, if at all: requests of a key in any minute.
+    PutBudget {
+        key: usize,
+        per_minute: i32,
+    },
+    Resume {
+        place: Option<usize>,
     },
 }
 
@@ -122,7 +143,13 @@ impl Verdict {
 
 /// A sequence that begins with something to do.
 pub(super) fn operations(longest: usize) -> impl Strategy<Value = Vec<Operation>> {
-    (vec(enqueue(), 1..4), vec(operation(), 1..=longest)).prop_map(|(first, rest)| [first, rest].concat())
+    // Small enough to be felt, and one with a burst of more than one request.
+    let per_minute = prop_oneof![4 => 1..5, 1 => Just(20)];
+    let budget =
+        (0..2_usize, per_minute).prop_map(|(key, per_minute)| vec![Operation::PutBudget { key, per_minute }]);
+    let budget = prop_oneof![Just(Vec::new()), budget];
+    (budget, vec(enqueue(), 1..4), vec(operation(), 1..=longest))
+        .prop_map(|(budget, first, rest)| [budget, first, rest].concat())
 }
 
 fn enqueue() -> impl Strategy<Value = Operation> {
@@ -136,11 +163,15 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => enqueue(),
         5 => ask().prop_map(Operation::Claim),
         6 => option::of(0..GROUPS).prop_map(|group| Operation::Claim(Ask::generous(group))),
-        5 => (any::<usize>(), 1..3_i64, lease())
-            .prop_map(|(claim, target, lease_seconds)| Operation::Open { claim, target, lease_seconds }),
+        5 => (any::<usize>(), 1..3_i64, lease(), prop_oneof![Just(0), 1..70])
+            .prop_map(|(claim, target, lease_seconds, wait_seconds)| {
+                Operation::Open { claim, target, lease_seconds, wait_seconds }
+            }),
         8 => (any::<usize>(), settlement()).prop_map(|(claim, settlement)| Operation::Settle { claim, settlement }),
         3 => (group.clone(), 1..7_usize, any::<bool>(), prop_oneof![Just(0), Just(400)])
             .prop_map(|(group, times, send, seconds)| Operation::Fail { group, times, send, seconds }),
+        2 => (sale(), 4..7_usize, any::<bool>(), prop_oneof![Just(0), Just(400)])
+            .prop_map(|(sale, times, send, seconds)| Operation::BreakDown { sale, times, send, seconds }),
         1 => any::<usize>().prop_map(|claim| Operation::SettleLost { claim }),
         4 => (any::<usize>(), vec(0..3, 1..6), lease())
             .prop_map(|(claim, parts, lease_seconds)| Operation::Split { claim, parts, lease_seconds }),
@@ -151,6 +182,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => prop_oneof![1..5, Just(1_000)].prop_map(|limit| Operation::Expire { limit }),
         2 => (group.clone(), 0..2_usize).prop_map(|(group, key)| Operation::PutCredentials { group, key }),
         2 => group.prop_map(|group| Operation::Redrive { group }),
+        2 => (option::weighted(0.7, 0..GROUPS), option::weighted(0.7, 1..900_i64))
+            .prop_map(|(place, seconds)| Operation::Pause { place, seconds }),
+        2 => option::weighted(0.7, 0..GROUPS).prop_map(|place| Operation::Resume { place }),
     ]
 }
 

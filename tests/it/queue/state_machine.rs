@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::follow::Machine;
 use super::model::{Circuit, Conversion, Group, KEYS, Place, State, Totals, seconds};
 use super::operation::{GROUPS, Operation, operations};
+use super::outage::Met;
 
 /// About twenty seconds.
 const CASES: u32 = 48;
@@ -57,7 +58,10 @@ fn after_any_sequence_of_operations_the_queue_stands_where_the_model_does() {
     });
 
     let result = runner.run(&operations(longest), |operations| {
-        runtime.block_on(play(&operations)).map_err(|error| TestCaseError::fail(format!("{error:#}")))
+        runtime
+            .block_on(play(&operations))
+            .map(drop)
+            .map_err(|error| TestCaseError::fail(format!("{error:#}")))
     });
 
     if let Err(failure) = result {
@@ -65,12 +69,19 @@ fn after_any_sequence_of_operations_the_queue_stands_where_the_model_does() {
     }
 }
 
-async fn play(operations: &[Operation]) -> anyhow::Result<()> {
+/// A queue with groups, and nothing in it.
+pub(super) async fn begin() -> anyhow::Result<Machine> {
     let now = Timestamp::from_second(Timestamp::now().as_second())?;
     let mut machine = Machine::new(database().await?, now).await?;
     for number in 0..GROUPS {
         machine.add_group(number).await?;
     }
+    Ok(machine)
+}
+
+pub(super) async fn play(operations: &[Operation]) -> anyhow::Result<Met> {
+    let mut machine = begin().await?;
+    let now = machine.model.now;
     for (place, operation) in operations.iter().enumerate() {
         // There are partitions for eight weeks.
         if machine.model.now > now + seconds(50 * 86_400) {
@@ -80,7 +91,7 @@ async fn play(operations: &[Operation]) -> anyhow::Result<()> {
         machine.apply(operation).await.with_context(context)?;
         machine.compare().await.with_context(context)?;
     }
-    Ok(())
+    Ok(machine.model.met)
 }
 
 impl Machine {
@@ -106,6 +117,8 @@ impl Machine {
             faults.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
         ensure!(faults.is_empty(), "the audit found {faults:?}");
         self.compare_groups().await?;
+        self.compare_provider().await?;
+        self.compare_stops().await?;
         self.compare_view().await?;
         self.compare_ready().await?;
         self.compare_claims().await?;
@@ -126,11 +139,6 @@ impl Machine {
         let now = self.model.now;
         for (number, row) in rows.iter().enumerate() {
             let group = &mut self.model.groups[number];
-            let state = match row.get("state") {
-                "CLOSED" => State::Closed,
-                "OPEN" => State::Open,
-                _ => State::HalfOpen,
-            };
             if group.circuit.state == State::Open && group.circuit.next_probe_at.is_none() {
                 let probe: Timestamp =
                     row.get::<_, Option<_>>("next_probe_at").context("an open circuit is never probed")?;
@@ -141,7 +149,7 @@ impl Machine {
                 group.circuit.next_probe_at = Some(probe);
             }
             let told = Circuit {
-                state,
+                state: State::read(row.get("state")),
                 failure_count: row.get("failure_count"),
                 epoch: row.get("epoch"),
                 next_probe_at: row.get("next_probe_at"),

@@ -90,7 +90,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         RECORD,
         "leaves the group where it stands in line when it opens",
         "queue::herd::an_open_circuit_is_passed_over_whenever_its_groups_turn_comes",
-        &[edit("else greatest(v_probe_at, delivery_group.throttled_until)", "else delivery_group.turn_at")],
+        &[edit(
+            "else greatest(v_probe_at, delivery_group.throttled_until, delivery_group.paused_until)",
+            "else delivery_group.turn_at",
+        )],
     ),
     mutation(
         RECORD,

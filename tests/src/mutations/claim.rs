@@ -9,6 +9,7 @@ const FULL: &str = "claim/read_full_quota_keys";
 const GATE: &str = "claim/pass_provider_gate";
 const SHARE: &str = "claim/share_rows";
 const LINE_FLOOR: &str = "claim/read_line_floor";
+const BOOK: &str = "settle/book_provider_upload_attempt";
 const RESERVE: &str = "quota/reserve_request";
 const BUDGET: &str = "quota/read_budget";
 
@@ -144,8 +145,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "forgets the urgent rows",
         "delivery::retries::rows_near_their_end_go_first",
         &[edit(
-            "ready.band = 0 and ready.next_attempt_at <= v_now",
-            "ready.band = 2 and ready.next_attempt_at <= v_now",
+            "and ready.band = 0\n          and ready.next_attempt_at >= v_urgent_floor\n          and ready.next_attempt_at <= v_now",
+            "and ready.band = 2\n          and ready.next_attempt_at <= v_now",
         )],
     ),
     mutation(
@@ -213,8 +214,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "wakes groups whose circuit is open or that were told to wait",
         "queue::turns::the_search_for_forgotten_groups_wakes_none_that_waits",
         &[edit(
-            "greatest(soonest.next_attempt_at, p_now, delivery_group.throttled_until, delivery_group.circuit_until) as turn_at",
-            "greatest(soonest.next_attempt_at, p_now) as turn_at",
+            "soonest.next_attempt_at, p_now, delivery_group.throttled_until, delivery_group.circuit_until,",
+            "soonest.next_attempt_at, p_now,",
         )],
     ),
     mutation(
@@ -309,6 +310,33 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "gives every group the same",
         "delivery::fairness::scarce_rows_go_by_the_root_of_the_backlog_and_nobody_gets_nothing",
         &[edit_all("pg_catalog.sqrt(counted.due)", 2, "1.0")],
+    ),
+    mutation(
+        CLAIM,
+        "visits every group that has nothing",
+        "delivery::line::idle_groups_at_the_head_hide_nobody",
+        &[edit("perform relay.clear_line(p_provider_key, v_line_floor, v_now);", "null;")],
+    ),
+    mutation(
+        CLAIM,
+        "lays no floor under urgent rows",
+        "delivery::floor::urgent_rows_have_a_floor_of_their_own",
+        &[edit(
+            "urgent_floor_at = greatest(v_urgent_floor, least(v_more_urgent, v_now - c_floor_lag)),",
+            "urgent_floor_at = '-infinity',",
+        )],
+    ),
+    mutation(
+        "expiry/expire_conversions",
+        "puts rows first below the floor of the urgent ones",
+        "delivery::floor::a_row_that_is_put_first_is_found_at_once",
+        &[edit("set urgent_floor_at = '-infinity'", "set urgent_floor_at = delivery_group.urgent_floor_at")],
+    ),
+    mutation(
+        BOOK,
+        "lets a second prober in while the first one's request is out",
+        "delivery::circuit::a_probe_that_leaves_late_is_not_overtaken",
+        &[edit("if v_claim.is_probe then", "if false then")],
     ),
     mutation(
         GATE,

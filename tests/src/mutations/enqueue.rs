@@ -50,7 +50,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         CALL,
         "calls groups whose circuit is open",
         "queue::turns::new_rows_call_no_group_that_waits",
-        &[edit_all(", delivery_group.circuit_until)", 3, ")")],
+        &[edit_all(", delivery_group.circuit_until,", 3, ",")],
     ),
     mutation(
         CALL,

@@ -85,21 +85,27 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     mutation(
         LAPSED,
+        "waits for groups that others visit",
+        "delivery::crashes::claims_that_return_many_lapsed_ones_wait_for_nobody",
+        &[edit("order by delivery_group.group_id\n      for no key update skip locked", "for no key update")],
+    ),
+    mutation(
+        LAPSED,
         "frees a slot that is another's by now",
         "queue::slots::a_lapsed_claim_frees_no_slot_that_is_anothers_by_now",
-        &[edit("\n      and upload_slot.claim_token = gone.slot_token", "")],
+        &[edit("\n        and upload_slot.claim_token = gone.slot_token", "")],
     ),
     mutation(
         LAPSED,
         "frees the slot of parts that go on",
         "queue::slots::a_lapsed_part_does_not_free_the_slot_of_the_others",
-        &[edit("\n      and upload_slot.lease_until < p_now", "")],
+        &[edit("\n        and upload_slot.lease_until < p_now", "")],
     ),
     mutation(
         LAPSED,
         "does not call the groups for what comes back",
         "queue::lapsed::what_comes_back_is_claimed_at_once",
-        &[edit("perform relay.call_groups(v_called, v_called_due);", "null;")],
+        &[edit("and delivery_group.turn_at > called.turn_at", "and false")],
     ),
     mutation(
         RECOVER,
