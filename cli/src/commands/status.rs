@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use shared::boot::{self, Config};
 use shared::domain::SiteId;
-use shared::store::{ConversionCount, GroupStanding};
+use shared::store::{ConversionCount, GroupStanding, Pause, ProviderCircuit};
 
 use crate::failure::Exit;
-use crate::output::{Output, Set, grouped, table};
+use crate::output::{Output, Set, grouped, table, time};
 
 /// Counting stops here; what reaches it is shown as more than 10,000.
 const COUNT_MAX: i64 = 10_001;
@@ -54,6 +54,8 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     for group in groups.iter_mut().filter(|group| group.hold_code.is_some()) {
         group.held += std::mem::take(&mut group.waiting);
     }
+    let pauses = context.store.read_pauses().await?;
+    let circuits = context.store.read_provider_circuits().await?;
     let outcomes = match arguments.outcomes {
         true => Some(context.store.count_conversions(arguments.site).await?),
         false => None,
@@ -66,12 +68,15 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         "failed": sum(|group| group.failed_total), "retry": sum(|group| group.retry_total),
         "submitted": sum(|group| group.submitted_total),
     });
-    let mut answer = json!({ "ok": true, "groups": groups, "all_groups": all, "totals": totals });
+    let mut answer = json!({ "ok": true, "groups": groups, "all_groups": all, "totals": totals,
+        "pauses": pauses, "providers": circuits });
     if let Some(outcomes) = &outcomes {
         answer["outcomes"] = json!(outcomes);
     }
     output.answer(&answer, || {
-        let mut text = groups_text(&groups, Timestamp::now());
+        let now = Timestamp::now();
+        let stopped = providers_text(&pauses, &circuits);
+        let mut text = stopped + &groups_text(&groups, &pauses, now);
         if !all {
             text += &format!("\nthe {} worst groups; --limit shows more", groups.len());
         }
@@ -84,7 +89,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
+fn groups_text(groups: &[GroupStanding], pauses: &[Pause], now: Timestamp) -> String {
     if groups.is_empty() {
         return "no group yet: store credentials or enqueue a conversion".to_owned();
     }
@@ -96,7 +101,7 @@ fn groups_text(groups: &[GroupStanding], now: Timestamp) -> String {
             counted(group.at_risk),
             counted(group.held),
             group.oldest_due_at.map_or_else(String::new, |due| since(due, now)),
-            standing(group, now),
+            standing(group, pauses, now),
         ]
     };
     let sum = |column: fn(&GroupStanding) -> i64| groups.iter().map(column).sum::<i64>();
@@ -139,10 +144,37 @@ fn since(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// What stops a provider as a whole, before all else.
+fn providers_text(pauses: &[Pause], circuits: &[ProviderCircuit]) -> String {
+    let mut text = String::new();
+    for pause in pauses.iter().filter(|pause| pause.site_id.is_none()) {
+        let until = pause
+            .paused_until
+            .map_or_else(|| "until it is resumed".to_owned(), |at| format!("until {}", time(at)));
+        text += &format!("{} is paused {until}: {}\n", pause.provider_key, pause.reason);
+    }
+    for circuit in circuits.iter().filter(|circuit| circuit.state != "CLOSED") {
+        let probe = circuit.next_probe_at.map_or_else(String::new, |at| format!(", probed at {}", clock(at)));
+        text += &format!(
+            "{} does not answer most of its groups: one request probes for all{probe}\n",
+            circuit.provider_key
+        );
+    }
+    if text.is_empty() { text } else { text + "\n" }
+}
+
 /// The one thing that stands in the way of the whole group.
-fn standing(group: &GroupStanding, now: Timestamp) -> String {
+fn standing(group: &GroupStanding, pauses: &[Pause], now: Timestamp) -> String {
     if let Some(code) = &group.hold_code {
         return format!("held: {code}");
+    }
+    let paused = pauses.iter().find(|pause| {
+        pause.provider_key == group.provider_key && pause.site_id.is_none_or(|site| site == group.site_id)
+    });
+    if let Some(pause) = paused {
+        return pause
+            .paused_until
+            .map_or_else(|| "paused".to_owned(), |at| format!("paused to {}", clock(at)));
     }
     match (group.circuit.as_str(), group.next_probe_at, group.throttled_until) {
         ("OPEN", Some(probe), _) => format!("open to {}", clock(probe)),

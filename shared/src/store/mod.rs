@@ -32,7 +32,7 @@ pub use error::{Said, StoreError};
 pub use partitions::Pruned;
 pub use pause::Pause;
 pub use quota::Quota;
-pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup};
+pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};

@@ -79,6 +79,21 @@ pub struct FoundConversion {
     pub status: String,
 }
 
+/// The circuit of a whole provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProviderCircuit {
+    /// Which provider.
+    pub provider_key: String,
+    /// `CLOSED`, `OPEN` or `HALF_OPEN`.
+    pub state: String,
+    /// When it is probed, or the probe that is out is given up on.
+    pub next_probe_at: Option<Timestamp>,
+    /// Probes in a row that failed.
+    pub failure_count: i32,
+    /// Since when it stands like this.
+    pub changed_at: Option<Timestamp>,
+}
+
 /// A group that waits for a mend.
 #[derive(Debug, Clone)]
 pub struct HeldGroup {
@@ -125,6 +140,25 @@ impl Store {
                 submitted_total: row.get("submitted_total"),
             })
             .collect())
+    }
+
+    /// The circuit of each provider as a whole, those that are not closed first.
+    pub async fn read_provider_circuits(&self) -> Result<Vec<ProviderCircuit>, StoreError> {
+        let rows = self
+            .query(
+                "select provider_key, state, next_probe_at, failure_count, changed_at \
+                 from relay.read_provider_circuits()",
+                &[],
+            )
+            .await?;
+        let circuit = |row: &tokio_postgres::Row| ProviderCircuit {
+            provider_key: row.get("provider_key"),
+            state: row.get("state"),
+            next_probe_at: row.get("next_probe_at"),
+            failure_count: row.get("failure_count"),
+            changed_at: row.get("changed_at"),
+        };
+        Ok(rows.iter().map(circuit).collect())
     }
 
     /// Groups of a provider that are held while conversions wait in them, at most `limit`, the longest held first.

@@ -315,6 +315,7 @@ async fn a_pause_says_why_and_ends_when_it_is_told_to() {
         relay.run(&[&["pause"], &which[..], &["--for", "2h", "--reason", "wrong prices"]].concat()).await;
     let listed = relay.run(&["pause"]).await;
     let explained = relay.run(&["explain", "sale-0"]).await;
+    let status = relay.run(&["status"]).await;
     let resumed = relay.run(&[&["resume"], &which[..], &["--json"]].concat()).await;
     let ran = relay.run(&[&RUN[..], &["--json"]].concat()).await;
 
@@ -322,6 +323,7 @@ async fn a_pause_says_why_and_ends_when_it_is_told_to() {
     assert!(paused.stdout.contains("is paused until"), "{paused:?}");
     assert!(listed.stdout.contains("wrong prices") && listed.stdout.contains(&site), "{listed:?}");
     assert!(explained.stdout.contains("an operator paused it until"), "{explained:?}");
+    assert!(status.stdout.contains("paused to"), "{status:?}");
     assert_eq!(resumed.json()["resumed"], json!(true));
     assert_eq!(ran.json()["completed"], json!(1));
 }
