@@ -21,8 +21,9 @@ const WINDOW_CLAIM: &str = include_str!("../sql/window_claim.sql");
 pub(crate) const CLAIM: &str = "select claim_token, group_id, cardinality(conversion_ids) \
      from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, $1, 1000, 2000, 75, $2)";
 
-/// Puts a group first in the line.
-const NEXT_IN_LINE: &str = "update relay.delivery_group set turn_at = '-infinity' where group_id = $1";
+/// Puts a group first in the line, which nobody walks from further in front.
+const NEXT_IN_LINE: &str =
+    "update relay.delivery_group set turn_at = (select floor_at from relay.line) where group_id = $1";
 
 /// Groups of one claim, as the runner asks at most.
 const GROUPS: i32 = 50;
