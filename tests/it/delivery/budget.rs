@@ -234,6 +234,9 @@ async fn slots_can_be_set_and_bound_what_is_in_flight() -> anyhow::Result<()> {
     assert_eq!(world.number(claim).await?, 1);
     world.context.store.put_quota("shared", Some(1), None, None).await?;
     assert_eq!(world.number(claim).await?, 0);
+    // All are free again, and those that were taken away are used by nobody.
+    world.let_pass("61 seconds").await?;
+    assert_eq!(world.number(claim).await?, 1);
     Ok(())
 }
 
