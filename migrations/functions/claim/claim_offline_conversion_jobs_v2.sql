@@ -496,8 +496,8 @@ comment on function relay.claim_offline_conversion_jobs_v2 is
   'then takes at most its probe_limit rows, and one after a probe that failed; while the provider''s own circuit is open, '
   'one batch in all. Chosen shape: a line of groups (turn_at) with an index walk within each group, because its cost '
   'depends on what it takes and not on what waits: measured at 10M rows in 10,000 groups, counts and window functions over '
-  'the backlog take 1.3 s and more, a sampled weight goes stale as soon as small groups run dry, and this takes the same '
-  'few ms as at 10,000 rows. Turns are equal and rows are weighted, never both: weighted twice, one large group got 74 % '
+  'the backlog take 1.3 s and more, a sampled weight goes stale as soon as small groups run dry, and this takes 1.4 to 1.7 '
+  'times what it takes at 10,000 rows in 100 (bench/RESULTS.md). Turns are equal and rows are weighted, never both: weighted twice, one large group got 74 % '
   'where 10 % was its share. An ordinary row that a transaction of more than 30 s brings in may wait 5 minutes (floor_at). '
   'Passes over groups, slots, circuits and rows that are locked. Raises CR001 for bad arguments.';
 

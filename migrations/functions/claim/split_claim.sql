@@ -31,17 +31,7 @@ begin
   where upload_slot.quota_key = v_claim.quota_key
     and upload_slot.slot_no = v_claim.slot_no
     and upload_slot.claim_token = v_claim.slot_token;
-  -- Nobody else probes while its parts are out.
-  if v_claim.is_probe then
-    update relay.provider_health_state
-    set probe_until = v_lease_until
-    where provider_health_state.group_id = v_claim.group_id
-      and provider_health_state.state = 'HALF_OPEN'
-      and provider_health_state.epoch = v_claim.circuit_epoch;
-  end if;
-  update relay.provider_circuit
-  set probe_until = v_lease_until
-  where provider_circuit.state = 'HALF_OPEN' and provider_circuit.probe_token = v_claim.slot_token;
+  perform relay.extend_probe(v_claim, v_lease_until);
 
   return query
   with piece as (

@@ -61,17 +61,7 @@ begin
       and inflight.lease_until > v_now;
   end if;
 
-  -- Nobody else probes while this one is out.
-  if v_claim.is_probe then
-    update relay.provider_health_state
-    set probe_until = v_lease_until
-    where provider_health_state.group_id = v_claim.group_id
-      and provider_health_state.state = 'HALF_OPEN'
-      and provider_health_state.epoch = v_claim.circuit_epoch;
-  end if;
-  update relay.provider_circuit
-  set probe_until = v_lease_until
-  where provider_circuit.state = 'HALF_OPEN' and provider_circuit.probe_token = v_claim.slot_token;
+  perform relay.extend_probe(v_claim, v_lease_until);
 
   attempt_id := relay.new_id(v_now);
   insert into relay.provider_upload_attempts (

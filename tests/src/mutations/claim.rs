@@ -336,7 +336,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         BOOK,
         "lets a second prober in while the first one's request is out",
         "delivery::circuit::a_probe_that_leaves_late_is_not_overtaken",
-        &[edit("if v_claim.is_probe then", "if false then")],
+        &[edit("  perform relay.extend_probe(v_claim, v_lease_until);\n", "")],
     ),
     mutation(
         GATE,
