@@ -1,8 +1,9 @@
 //! The migration runner: twice, at once, edited, and on somebody else's database.
 
+use serde_json::json;
 use shared::boot::{migrate, open_context};
 use tests::database::{Database, Template};
-use tests::world::{config, migrated_database};
+use tests::world::{World, config, migrated_database};
 
 static EMPTY: Template = Template::new("empty");
 
@@ -187,5 +188,20 @@ async fn partitions_lie_ahead_and_are_made_once() -> anyhow::Result<()> {
         .await?;
 
     assert_eq!((row.get::<_, i32>("made"), row.get::<_, i32>("again")), (3 * 12, 0));
+    Ok(())
+}
+
+/// A program of before calls them by these arguments and reads these columns.
+#[tokio::test]
+async fn what_older_programs_call_still_answers() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.enqueue_many(world.site(json!({})).await?, "sale", "ok", 1).await?;
+
+    let found =
+        "select count(conversion_id) from relay.find_conversions('sale-0', 2) where found_by = 'external id'";
+    let opened = "select count(relay.open_provider_upload_attempt(claim_token, 'ads_api', '00', array[1], 60)) \
+                  from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 5, 50, 50, 60)";
+
+    assert_eq!((world.number(found).await?, world.number(opened).await?), (1, 1));
     Ok(())
 }
