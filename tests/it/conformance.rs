@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::boot::{ProviderConfig, registry};
 use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId, Verdict};
-use shared::providers::{AccessToken, Account, Provider, Registry, Row, SendError};
+use shared::providers::{AccessToken, Account, AccountOptions, Provider, Registry, Row, SendError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -48,7 +48,8 @@ fn for_each(registry: &Registry, fact: impl Fn(&dyn Provider, &dyn Account, &Val
     for provider in registry.iter() {
         for credentials in credentials(provider.key()) {
             let secret = Secret::new(credentials.to_string());
-            let account = provider.open_account(&secret).expect("the sample is complete");
+            let account =
+                provider.open_account(&secret, &AccountOptions::default()).expect("the sample is complete");
             fact(provider.as_ref(), account.as_ref(), &credentials);
         }
     }
@@ -173,7 +174,10 @@ fn wrong_credentials_are_named_by_field_and_never_by_value() {
             for field in good.as_object().unwrap().keys() {
                 let mut wrong = good.clone();
                 wrong[field] = json!({ "nested": "value-7431" });
-                let errors = provider.open_account(&Secret::new(wrong.to_string())).err().expect(field);
+                let errors = provider
+                    .open_account(&Secret::new(wrong.to_string()), &AccountOptions::default())
+                    .err()
+                    .expect(field);
                 assert!(
                     errors.iter().any(|error| error.field.contains(field.as_str())),
                     "{field}: {errors:?}"
@@ -182,7 +186,10 @@ fn wrong_credentials_are_named_by_field_and_never_by_value() {
             }
             let mut unknown = good.clone();
             unknown["colour"] = json!("value-7431");
-            let errors = provider.open_account(&Secret::new(unknown.to_string())).err().expect("colour");
+            let errors = provider
+                .open_account(&Secret::new(unknown.to_string()), &AccountOptions::default())
+                .err()
+                .expect("colour");
             assert!(errors.iter().any(|error| error.field.contains("colour")), "{errors:?}");
         }
     }
@@ -229,8 +236,9 @@ async fn sent(server: SocketAddr) -> Vec<Result<Vec<Verdict>, SendError>> {
     let mut sent = Vec::new();
     for provider in registry.iter() {
         for credentials in credentials(provider.key()) {
-            let account =
-                provider.open_account(&Secret::new(credentials.to_string())).expect("it is complete");
+            let account = provider
+                .open_account(&Secret::new(credentials.to_string()), &AccountOptions::default())
+                .expect("it is complete");
             let conversions = conversions(provider.as_ref(), 3);
             for request in account.pack(&rows(&conversions), Timestamp::now()).requests {
                 let answer = account.send(&request, &token, Timestamp::now()).await;

@@ -10,7 +10,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::domain::{FieldError, KeyVersion, ProviderKey, Secret, SiteId};
-use crate::providers::{AccessToken, Account, Provider, Registry, TokenError};
+use crate::providers::{AccessToken, Account, AccountOptions, Provider, Registry, TokenError};
 use crate::store::{SealedCredentials, Store, StoreError, StoredKey};
 use crate::vault::{Binding, Purpose, Vault, VaultError, WrappedKey};
 
@@ -90,7 +90,9 @@ impl Access {
         credentials: &Secret,
     ) -> Result<KeyVersion, AccessError> {
         let adapter = self.adapter(provider)?;
-        let account = adapter.open_account(credentials).map_err(AccessError::Credentials)?;
+        let account = adapter
+            .open_account(credentials, &AccountOptions::default())
+            .map_err(AccessError::Credentials)?;
         let key = self.newest_key().await?;
         let binding = credentials_binding(site, provider, key.version);
         let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, credentials).await?;
@@ -111,7 +113,7 @@ impl Access {
         let binding = credentials_binding(site, provider, sealed.key.version);
         let wrapped = WrappedKey(sealed.key.wrapped.clone());
         let credentials = self.vault.open(&wrapped, binding, &sealed.sealed).await?;
-        adapter.open_account(&credentials).map_err(AccessError::Credentials)
+        adapter.open_account(&credentials, &AccountOptions::default()).map_err(AccessError::Credentials)
     }
 
     /// The account's access token: this process's, else the shared one, else a new one, which is then shared.

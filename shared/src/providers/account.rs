@@ -12,6 +12,13 @@ use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Secret, Verdict};
 /// A boxed future, so that the traits here can be objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How an account is opened, besides its credentials.
+#[derive(Debug, Clone, Default)]
+pub struct AccountOptions {
+    /// Which way its conversions take, by the ledger's name, where that was switched after the credentials were stored.
+    pub transport: Option<String>,
+}
+
 /// A site's account at a platform, opened from its credentials.
 pub trait Account: Send + Sync {
     /// Names what shares an access token (OAuth client and grant), as a digest that gives nothing away. Hexadecimal.

@@ -8,7 +8,8 @@ mod registry;
 pub mod retry_after;
 
 pub use account::{
-    AccessToken, Account, Answer, BoxFuture, Memo, Packed, QuotaScope, Reply, Request, Row, RowAnswer,
+    AccessToken, Account, AccountOptions, Answer, BoxFuture, Memo, Packed, QuotaScope, Reply, Request, Row,
+    RowAnswer,
 };
 pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};
@@ -32,7 +33,11 @@ pub trait Provider: Send + Sync {
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>>;
 
     /// Reads a site's credentials (one JSON object) and opens its account: checks every field, sends nothing.
-    fn open_account(&self, credentials: &Secret) -> Result<Box<dyn Account>, Vec<FieldError>>;
+    fn open_account(
+        &self,
+        credentials: &Secret,
+        options: &AccountOptions,
+    ) -> Result<Box<dyn Account>, Vec<FieldError>>;
 }
 
 /// A conversion that came through the door.

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use shared::domain::{FieldError, Secret};
-use shared::providers::Provider;
+use shared::providers::{AccountOptions, Provider};
 
 use super::support::{account, credentials, offline_adapter};
 
 fn open(json: &Value) -> Result<(), Vec<FieldError>> {
-    offline_adapter().open_account(&Secret::new(json.to_string())).map(drop)
+    offline_adapter().open_account(&Secret::new(json.to_string()), &AccountOptions::default()).map(drop)
 }
 
 fn open_with(name: &str, value: Value) -> Result<(), Vec<FieldError>> {
@@ -63,7 +63,10 @@ fn all_that_is_missing_is_told_at_once() {
 #[test]
 fn what_is_no_object_is_refused_without_repeating_it() {
     for text in ["", "[]", "\"GOCSPX-secret\"", "{\"client_secret\": \"GOCSPX-secret\""] {
-        let errors = offline_adapter().open_account(&Secret::new(text.to_owned())).map(drop).unwrap_err();
+        let errors = offline_adapter()
+            .open_account(&Secret::new(text.to_owned()), &AccountOptions::default())
+            .map(drop)
+            .unwrap_err();
 
         assert!(!format!("{errors:?}").contains("GOCSPX"), "{errors:?}");
     }
@@ -74,7 +77,8 @@ fn keys_are_digests_that_give_nothing_away_and_can_be_set() {
     let account = account("data_manager");
     let mut named = credentials("data_manager");
     named["quota_key"] = json!("agency-1");
-    let named = offline_adapter().open_account(&Secret::new(named.to_string())).unwrap();
+    let named =
+        offline_adapter().open_account(&Secret::new(named.to_string()), &AccountOptions::default()).unwrap();
 
     for key in [account.token_key(), account.quota_key()] {
         assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use shared::domain::{Secret, Verdict};
-use shared::providers::{AccessToken, Account, Answer, Provider, SendError, TokenError};
+use shared::providers::{AccessToken, Account, AccountOptions, Answer, Provider, SendError, TokenError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -82,7 +82,9 @@ async fn a_developer_token_that_is_not_there_is_not_sent() {
     let (base, seen) = platform_of("upload_click_conversions/all_delivered").await;
     let mut credentials = credentials("ads_api");
     credentials["developer_token"] = Value::String(String::new());
-    let account = adapter(&base).open_account(&Secret::new(credentials.to_string())).unwrap();
+    let account = adapter(&base)
+        .open_account(&Secret::new(credentials.to_string()), &AccountOptions::default())
+        .unwrap();
     let request = one_request(account.as_ref(), &conversions(3));
 
     account.send(&request, &token(), time(NOW)).await.unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::domain::{Conversion, ConversionInput, ErrorCode, Secret, Verdict};
 use shared::providers::google_ads::{GoogleAds, GoogleConfig, read_answer};
 use shared::providers::http::{RawAnswer, build_client};
-use shared::providers::{Account, Answer, Packed, Provider, Request, Row, SendError};
+use shared::providers::{Account, AccountOptions, Answer, Packed, Provider, Request, Row, SendError};
 
 pub(super) const NOW: &str = "2026-11-22T12:00:00Z";
 pub(super) const SITE: &str = "3f2b8c1e-5d47-4a0e-9c53-0d6f1f3f7a11";
@@ -53,11 +53,15 @@ pub(super) fn credentials(transport: &str) -> Value {
 }
 
 pub(super) fn account_at(base: &str, transport: &str) -> Box<dyn Account> {
-    adapter(base).open_account(&Secret::new(credentials(transport).to_string())).unwrap()
+    adapter(base)
+        .open_account(&Secret::new(credentials(transport).to_string()), &AccountOptions::default())
+        .unwrap()
 }
 
 pub(super) fn account(transport: &str) -> Box<dyn Account> {
-    offline_adapter().open_account(&Secret::new(credentials(transport).to_string())).unwrap()
+    offline_adapter()
+        .open_account(&Secret::new(credentials(transport).to_string()), &AccountOptions::default())
+        .unwrap()
 }
 
 /// A conversion as it comes in, with the given fields laid over a plain one.

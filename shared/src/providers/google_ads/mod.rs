@@ -21,7 +21,7 @@ pub use oauth::read_token;
 pub use response::read_answer;
 
 use crate::domain::{ConversionInput, Country, FieldError, ProviderKey, Secret};
-use crate::providers::{Account, Admitted, Capabilities, Provider, Receipts, Results};
+use crate::providers::{Account, AccountOptions, Admitted, Capabilities, Provider, Receipts, Results};
 
 /// Where the two APIs and the token endpoint are.
 #[derive(Debug, Clone)]
@@ -93,8 +93,16 @@ impl Provider for GoogleAds {
         admit::admit(input, country)
     }
 
-    fn open_account(&self, credentials: &Secret) -> Result<Box<dyn Account>, Vec<FieldError>> {
-        let credentials = credentials::Credentials::parse(credentials)?;
+    fn open_account(
+        &self,
+        credentials: &Secret,
+        options: &AccountOptions,
+    ) -> Result<Box<dyn Account>, Vec<FieldError>> {
+        let mut credentials = credentials::Credentials::parse(credentials)?;
+        if let Some(transport) = &options.transport {
+            credentials.transport =
+                transport.parse().map_err(|reason| vec![FieldError::new("transport", reason)])?;
+        }
         Ok(Box::new(account::GoogleAccount::new(self.config.clone(), self.client.clone(), credentials)))
     }
 }
