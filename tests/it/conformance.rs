@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::boot::{ProviderConfig, registry};
-use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId, Verdict};
+use shared::domain::{ConversionInput, Omitted, ProviderKey, Secret, SiteId, Verdict};
 use shared::providers::{AccessToken, Account, AccountOptions, Provider, Registry, Row, SendError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -90,7 +90,7 @@ fn conversions(provider: &dyn Provider, count: usize) -> Vec<shared::domain::Con
 }
 
 fn rows(conversions: &[shared::domain::Conversion]) -> Vec<Row<'_>> {
-    conversions.iter().map(|conversion| Row { conversion }).collect()
+    conversions.iter().map(|conversion| Row { conversion, omitted: Omitted::NONE }).collect()
 }
 
 #[test]

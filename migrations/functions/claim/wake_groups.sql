@@ -38,6 +38,18 @@ begin
     perform relay.return_lapsed_claims(100, 0, null, p_now);
   end if;
 
+  -- Holds that end by themselves held nothing back but new requests; their rows have their own time.
+  update relay.hold
+  set lifted_at = hold.lifts_at
+  from (
+    select ended.hold_id
+    from relay.hold as ended
+    where ended.lifted_at is null and ended.lifts_at <= p_now
+    limit 1000
+    for update skip locked
+  ) as ended
+  where hold.hold_id = ended.hold_id;
+
   with asleep as materialized (
     select
       delivery_group.group_id,
@@ -80,5 +92,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'claims that lapsed long ago; and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
   'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';

@@ -25,7 +25,8 @@ begin
   select prune_walk.* from relay.prune_walk for share into v_walk;
 
   with dead as materialized (
-    select conversion.conversion_id, conversion.group_id, conversion.expires_at, outcome.seq, outcome.sent_target
+    select conversion.conversion_id, conversion.group_id, conversion.expires_at, outcome.seq, outcome.sent_target,
+      case when outcome.sent_target is null then 0 else coalesce(outcome.omitted, 0) end as omitted
     from relay.conversion_outcome as outcome
     join relay.conversion on conversion.conversion_id = outcome.conversion_id
     join relay.delivery_group on delivery_group.group_id = conversion.group_id
@@ -50,11 +51,12 @@ begin
   ), back as (
     -- What may have been delivered stays so: it goes to the same place or nowhere.
     insert into relay.ready (
-      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, maybe_delivered
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, omitted, maybe_delivered
     )
     select
       dead.group_id, case when dead.expires_at < v_now + interval '48 hours' then 0 else 1 end, v_now,
-      dead.conversion_id, dead.expires_at, dead.sent_target, told.seq, dead.sent_target is not null
+      dead.conversion_id, dead.expires_at, dead.sent_target, told.seq,
+      dead.omitted, dead.sent_target is not null
     from told
     join dead on dead.conversion_id = told.conversion_id
     returning ready.group_id

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::limits::{MAX_RETRY_ATTEMPTS, REQUEST_FAILURES_UNTIL_ALONE};
-use crate::domain::{Class, ErrorCode, HoldScope, Outcome, Transient, Verdict, Wait, retry_wait};
+use crate::domain::{Class, ErrorCode, HoldScope, Omitted, Outcome, Transient, Verdict, Wait, retry_wait};
 use crate::providers::RowAnswer;
 use crate::store::{ClaimedRow, SettledRow};
 
@@ -66,7 +66,17 @@ pub(super) fn settle_row(
             let (outcome, wait) = failed(row, transient, jitter);
             SettledRow { wait, ..ended(outcome) }
         }
-        Verdict::Resend => ended(Outcome::Unanswered),
+        // The hold of the action puts off what comes after it, too.
+        Verdict::ActionDelayed(wait) => {
+            let (wait, not_before) = match wait {
+                Wait::For(wait) => (wait, None),
+                Wait::Until(time, at_least) => (at_least, Some(time)),
+            };
+            let hold = row_hold(row, HoldScope::ConversionAction, action);
+            SettledRow { wait, not_before, hold, ..ended(Outcome::Delayed) }
+        }
+        Verdict::Degraded(part) => SettledRow { omitted: Omitted::only(part), ..ended(Outcome::Degraded) },
+        Verdict::Rerouted(_) | Verdict::Resend => ended(Outcome::Unanswered),
         Verdict::Unconfirmed => SettledRow { wait: UNCONFIRMED_WAIT, ..ended(Outcome::Unanswered) },
     }
 }
@@ -89,7 +99,7 @@ pub(super) fn unanswered(
 
 /// A conversion with this outcome, and nothing more to say.
 pub(super) fn settled(outcome: Outcome) -> SettledRow {
-    SettledRow { outcome, class: None, code: None, wait: Duration::ZERO, not_before: None, hold: None }
+    SettledRow::of(outcome)
 }
 
 /// Burns a retry: the next attempt's wait, or the end.

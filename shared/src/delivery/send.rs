@@ -14,8 +14,8 @@ use super::limits::SETTLE_RESERVE;
 use super::report::RunReport;
 use super::run::Runner;
 use crate::domain::{AttemptId, Class, ErrorCode, HoldScope};
-use crate::providers::{AccessToken, Account, Reply, Request, SendError, TokenError};
-use crate::store::{AttemptEnd, CircuitResult, Opened, SealedCredentials, StoreError};
+use crate::providers::{AccessToken, Account, AccountOptions, Reply, Request, SendError, TokenError};
+use crate::store::{AttemptEnd, CircuitResult, ClaimedAccount, Opened, StoreError};
 
 /// One claim on its way.
 pub(super) struct Upload {
@@ -27,11 +27,11 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Uploads a claim, whatever comes; what it did is in the report.
-    pub(super) async fn run(runner: Arc<Runner>, part: Part, sealed: Option<SealedCredentials>) -> RunReport {
+    pub(super) async fn run(runner: Arc<Runner>, part: Part, account: ClaimedAccount) -> RunReport {
         let mut upload = Self { runner, report: RunReport::default(), left: Vec::new() };
         let (site, provider) = (part.site, part.provider);
         upload.report.groups.entry((provider, site)).or_default().claimed += part.rows.len() as u64;
-        if let Err(error) = upload.upload(part, sealed).await {
+        if let Err(error) = upload.upload(part, account).await {
             // The claim's lease ends by itself, and its rows come back.
             error!(site.id = %site, provider = %provider, error = format!("{:#}", anyhow::Error::from(error)), "an upload broke off");
             upload.report.error(site, provider, "the database did not answer while an upload was settled");
@@ -39,12 +39,15 @@ impl Upload {
         upload.report
     }
 
-    async fn upload(&mut self, part: Part, sealed: Option<SealedCredentials>) -> Result<(), StoreError> {
-        let Some(sealed) = sealed else {
+    async fn upload(&mut self, mut part: Part, claimed: ClaimedAccount) -> Result<(), StoreError> {
+        part.held_actions = claimed.held_actions.into();
+        let Some(sealed) = claimed.sealed else {
             let code = ErrorCode::own("NO_CREDENTIALS");
             return self.hold_group(part, HoldScope::Site, code, "has no credentials").await;
         };
-        let account = match self.runner.access.open_account(part.site, part.provider, &sealed).await {
+        let options = AccountOptions { transport: claimed.transport };
+        let account = match self.runner.access.open_account(part.site, part.provider, &sealed, &options).await
+        {
             Ok(account) => account,
             Err(AccessError::Credentials(_)) => {
                 let code = ErrorCode::own("CREDENTIALS_INVALID");

@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::omitted::OptionalPart;
+
 /// The class of an answer: the same words for every provider, in every mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -121,6 +123,12 @@ pub enum Verdict {
     Misconfigured(HoldScope),
     /// Too early; not the row's fault.
     Delayed(Wait),
+    /// Too early for every conversion of its conversion action.
+    ActionDelayed(Wait),
+    /// Refused for a part that it can go without.
+    Degraded(OptionalPart),
+    /// This way is closed to the site: the transport that is open to it.
+    Rerouted(&'static str),
     /// Failed for the moment, by the row's own verdict.
     Failed(Transient),
     /// Not looked at: has to be sent again in a request built anew.
@@ -136,10 +144,10 @@ impl Verdict {
             Verdict::Delivered | Verdict::Submitted | Verdict::Duplicate | Verdict::Superseded => Class::Ok,
             Verdict::Unmatched(_) => Class::Unmatched,
             Verdict::ConsentDenied | Verdict::Rejected | Verdict::Expired => Class::Perm,
-            Verdict::Misconfigured(_) => Class::Config,
-            Verdict::Delayed(_) => Class::Delay,
+            Verdict::Misconfigured(_) | Verdict::Rerouted(_) => Class::Config,
+            Verdict::Delayed(_) | Verdict::ActionDelayed(_) => Class::Delay,
             Verdict::Failed(_) => Class::Transient,
-            Verdict::Resend => Class::Split,
+            Verdict::Resend | Verdict::Degraded(_) => Class::Split,
             Verdict::Unconfirmed => Class::Ambiguous,
         }
     }

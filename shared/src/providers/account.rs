@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Secret, Verdict};
+use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Omitted, Secret, Verdict};
 
 /// A boxed future, so that the traits here can be objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -26,6 +26,12 @@ pub trait Account: Send + Sync {
 
     /// Names what shares one request budget: the credentials' `quota_key`, by default a digest of the client id.
     fn quota_key(&self) -> &str;
+
+    /// Names the OAuth client, as a digest that gives nothing away: what a fault of the client stops. Hexadecimal.
+    fn client_key(&self) -> &str;
+
+    /// Which way its conversions take, as the ledger names it.
+    fn transport(&self) -> &'static str;
 
     /// Fetches a new access token. One request to the token endpoint; retries are the caller's.
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>>;
@@ -48,6 +54,8 @@ pub trait Account: Send + Sync {
 pub struct Row<'a> {
     /// What to send.
     pub conversion: &'a Conversion,
+    /// The optional parts that it goes without.
+    pub omitted: Omitted,
 }
 
 /// An access token, and until when it is good.
@@ -105,12 +113,22 @@ pub struct Memo {
     pub occurred_at: Timestamp,
     /// When the ad was clicked, where known.
     pub clicked_at: Option<Timestamp>,
+    /// The optional parts that it was sent with.
+    pub parts: Omitted,
+    /// Those of them that it can go without.
+    pub to_spare: Omitted,
 }
 
 impl Memo {
-    /// Of one conversion.
+    /// Of one conversion, as it is sent.
     pub fn of(conversion: &Conversion) -> Self {
-        Self { kind: conversion.kind, occurred_at: conversion.occurred_at, clicked_at: conversion.clicked_at }
+        Self {
+            kind: conversion.kind,
+            occurred_at: conversion.occurred_at,
+            clicked_at: conversion.clicked_at,
+            parts: conversion.optional_parts(),
+            to_spare: conversion.parts_to_spare(),
+        }
     }
 }
 
@@ -181,6 +199,14 @@ pub enum SendError {
         /// What has to be mended.
         scope: HoldScope,
     },
+    /// This way is closed to the site: send by another.
+    #[error("the platform takes nothing from this site by this way")]
+    Rerouted {
+        /// The envelope.
+        reply: Reply,
+        /// The transport that is open to it.
+        to: &'static str,
+    },
     /// The request is refused, and no row is named: find the row by halves. Alone, a row is refused for good.
     #[error("the platform refused the request and named no row")]
     Refused(Reply),
@@ -205,7 +231,8 @@ impl SendError {
             | SendError::Unavailable(reply)
             | SendError::Unconfirmed(reply)
             | SendError::Throttled { reply, .. }
-            | SendError::Misconfigured { reply, .. } => reply,
+            | SendError::Misconfigured { reply, .. }
+            | SendError::Rerouted { reply, .. } => reply,
         }
     }
 }

@@ -23,9 +23,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 pub use audit::{Accounts, AuditFault};
-pub use claim::{Claim, ClaimRequest, ClaimedRow, Opened};
+pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
 pub use connect::{DatabaseConfig, connect_once};
-pub use credentials::{SealedCredentials, SealedToken, StoredKey};
+pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
 pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
 pub use error::{Said, StoreError};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::domain::{Class, ErrorCode, HoldScope, Kind, Transient, Verdict, Wait};
+use shared::domain::{Class, ErrorCode, HoldScope, Kind, Omitted, Transient, Verdict, Wait};
 use shared::providers::Memo;
 use shared::providers::google_ads::taxonomy::{Context, classify, families, find, rules};
 use tests::proto::enums;
@@ -13,7 +13,13 @@ use super::support::{NOW, fixture, time};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn memo(kind: Kind) -> Memo {
-    Memo { kind, occurred_at: time("2026-11-22T10:00:00Z"), clicked_at: Some(time("2026-11-22T09:00:00Z")) }
+    Memo {
+        kind,
+        occurred_at: time("2026-11-22T10:00:00Z"),
+        clicked_at: Some(time("2026-11-22T09:00:00Z")),
+        parts: Omitted::NONE,
+        to_spare: Omitted::NONE,
+    }
 }
 
 fn context(kind: Kind, field: &str) -> Context<'_> {
@@ -102,7 +108,10 @@ fn the_other_families_are_classed_as_the_contract_says() {
         }
     };
 
-    check("notAllowlistedError", "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE", Config, Some(HoldScope::Site));
+    assert_eq!(
+        verdict("notAllowlistedError", "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE"),
+        Verdict::Rerouted("data_manager")
+    );
     check("authenticationError", "OAUTH_TOKEN_EXPIRED", Transient, None);
     check("authenticationError", "OAUTH_TOKEN_REVOKED", Config, Some(HoldScope::Site));
     check("authenticationError", "DEVELOPER_TOKEN_INVALID", Config, Some(HoldScope::Client));
@@ -202,7 +211,10 @@ fn waits_count_from_the_right_moment() {
     };
 
     check("conversionUploadError", "TOO_RECENT_EVENT", Wait::Until(time("2026-11-22T15:00:00Z"), HOUR));
-    check("conversionUploadError", "TOO_RECENT_CONVERSION_ACTION", Wait::For(6 * HOUR));
+    assert_eq!(
+        verdict("conversionUploadError", "TOO_RECENT_CONVERSION_ACTION"),
+        Verdict::ActionDelayed(Wait::For(6 * HOUR))
+    );
     check("conversionAdjustmentUploadError", "CONVERSION_NOT_FOUND", Wait::For(24 * HOUR));
     check("quotaError", "RESOURCE_EXHAUSTED", Wait::Until(time("2026-11-23T08:00:00Z"), Duration::ZERO));
 

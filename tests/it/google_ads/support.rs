@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use shared::domain::{Conversion, ConversionInput, ErrorCode, Secret, Verdict};
+use shared::domain::{Conversion, ConversionInput, ErrorCode, Omitted, Secret, Verdict};
 use shared::providers::google_ads::{GoogleAds, GoogleConfig, read_answer};
 use shared::providers::http::{RawAnswer, build_client};
 use shared::providers::{Account, AccountOptions, Answer, Packed, Provider, Request, Row, SendError};
@@ -97,7 +97,8 @@ pub(super) fn conversions(count: usize) -> Vec<Conversion> {
 }
 
 pub(super) fn pack(account: &dyn Account, conversions: &[Conversion]) -> Packed {
-    let rows: Vec<_> = conversions.iter().map(|conversion| Row { conversion }).collect();
+    let rows: Vec<_> =
+        conversions.iter().map(|conversion| Row { conversion, omitted: Omitted::NONE }).collect();
     account.pack(&rows, time(NOW))
 }
 

@@ -3,7 +3,7 @@
 use super::{Mutation, edit, mutation};
 
 const OPEN: &str = "settle/book_provider_upload_attempt";
-const SETTLE: &str = "settle/settle_offline_conversions";
+const SETTLE: &str = "settle/settle_claimed_conversions";
 const CLOSE: &str = "settle/close_provider_upload_attempt";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -215,7 +215,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         SETTLE,
         "ends a probe with its first part that never left",
         "queue::herd::a_part_of_a_probe_that_never_left_does_not_end_it",
-        &[edit("if not (p_keep_slot and p_circuit_result = 'none') then", "if true then")],
+        &[edit("and not (p_keep_slot and p_circuit_result = 'none') then", "then")],
     ),
     mutation(
         SETTLE,

@@ -16,6 +16,7 @@ pub(crate) struct GoogleAccount {
     client: reqwest::Client,
     credentials: Credentials,
     token_key: String,
+    client_key: String,
     quota_key: String,
 }
 
@@ -24,8 +25,9 @@ impl GoogleAccount {
         let client_id = credentials.client_id.as_str();
         // The zero byte keeps two pairs apart whose texts join to the same.
         let token_key = sha256_hex(&format!("{client_id}\0{}", credentials.refresh_token.expose()));
-        let quota_key = credentials.quota_key.clone().unwrap_or_else(|| sha256_hex(client_id));
-        Self { config, client, credentials, token_key, quota_key }
+        let client_key = sha256_hex(client_id);
+        let quota_key = credentials.quota_key.clone().unwrap_or_else(|| client_key.clone());
+        Self { config, client, credentials, token_key, client_key, quota_key }
     }
 }
 
@@ -36,6 +38,14 @@ impl Account for GoogleAccount {
 
     fn quota_key(&self) -> &str {
         &self.quota_key
+    }
+
+    fn client_key(&self) -> &str {
+        &self.client_key
+    }
+
+    fn transport(&self) -> &'static str {
+        self.credentials.transport.as_str()
     }
 
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>> {

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::daily_budget::next_pacific_midnight;
-use crate::domain::{Class, HoldScope, Kind, Transient, Verdict, Wait};
+use super::transport::Transport;
+use crate::domain::{Class, HoldScope, Kind, OptionalPart, Transient, Verdict, Wait};
 use crate::providers::{Memo, retry_after::LONGEST_WAIT};
 
 /// The least wait where the time that is waited for may have passed already, or clocks differ.
@@ -47,6 +48,8 @@ pub struct Rule {
     pub ending: Option<Ending>,
     /// The optional part of the row that can be left out, so that the rest can go.
     pub degrade: Option<String>,
+    /// Of CONFIG: the transport that is open to a site to which this one is closed.
+    pub(crate) switch_to: Option<Transport>,
     /// Where the rule holds; everywhere where absent.
     pub when: Option<When>,
     /// For the reader.
@@ -149,6 +152,15 @@ impl Rule {
 
     /// What the rule means for one row.
     pub fn verdict(&self, context: &Context<'_>) -> Verdict {
+        if let Some((part, memo)) = self.part().zip(context.memo) {
+            if memo.to_spare.contains(part) {
+                return Verdict::Degraded(part);
+            }
+            // It cannot go with that part and not without: it alone, whomever else the rule would stop.
+            if self.class == Class::Config && memo.parts.contains(part) {
+                return Verdict::Misconfigured(HoldScope::Row);
+            }
+        }
         match self.class {
             Class::Ok => match self.ending {
                 Some(Ending::Superseded) => Verdict::Superseded,
@@ -160,7 +172,13 @@ impl Rule {
                 Some(Ending::ConsentDenied) => Verdict::ConsentDenied,
                 Some(Ending::Rejected | Ending::Duplicate | Ending::Superseded) | None => Verdict::Rejected,
             },
-            Class::Config => Verdict::Misconfigured(self.scope.unwrap_or(HoldScope::Site)),
+            Class::Config => match self.switch_to {
+                Some(transport) => Verdict::Rerouted(transport.as_str()),
+                None => Verdict::Misconfigured(self.scope.unwrap_or(HoldScope::Site)),
+            },
+            Class::Delay if self.scope == Some(HoldScope::ConversionAction) => {
+                Verdict::ActionDelayed(self.delay(context))
+            }
             Class::Delay => Verdict::Delayed(self.delay(context)),
             Class::Transient => Verdict::Failed(self.transient()),
             Class::Split => Verdict::Resend,
@@ -170,6 +188,11 @@ impl Rule {
             }
             Class::Ambiguous => Verdict::Unconfirmed,
         }
+    }
+
+    /// The optional part that is at fault, where it is one that we send.
+    pub(crate) fn part(&self) -> Option<OptionalPart> {
+        self.degrade.as_deref().and_then(OptionalPart::parse)
     }
 
     fn transient(&self) -> Transient {

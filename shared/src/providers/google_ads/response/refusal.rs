@@ -25,6 +25,12 @@ pub(super) fn read_refusal(raw: &RawAnswer, request: &Request, now: Timestamp) -
     let config =
         worst_rule(&found, now).filter(|rule| rule.class == Class::Config).and_then(|rule| rule.scope);
 
+    if let Some(answer) = without_a_part(&reply, &found, request, now) {
+        return Ok(answer);
+    }
+    if let Some(to) = switch(&found, request, now) {
+        return Err(SendError::Rerouted { reply, to });
+    }
     Err(match (raw.status, config) {
         (409 | 499 | 500..=599, _) => SendError::Unconfirmed(reply),
         (413, _) => SendError::TooLarge(reply),
@@ -40,6 +46,33 @@ pub(super) fn read_refusal(raw: &RawAnswer, request: &Request, now: Timestamp) -
         (400..=498, _) => return read_invalid(reply, &found, request, now),
         (_, _) => SendError::Unconfirmed(reply),
     })
+}
+
+/// The whole request is refused for an optional part of its rows: those that have it go again without it, the others as
+/// they are. None where another fault of the request stands beside it.
+fn without_a_part(reply: &Reply, found: &[Finding], request: &Request, now: Timestamp) -> Option<Answer> {
+    let mut whole = found.iter().filter(|finding| rows_of(finding, request).is_empty()).peekable();
+    whole.peek()?;
+    let parts: Vec<_> =
+        whole.map(|finding| Some((finding, finding.rule(now)?.part()?))).collect::<Option<_>>()?;
+    let rows: Vec<_> = request
+        .memo
+        .iter()
+        .map(|memo| {
+            let at_fault = parts.iter().find(|(_, part)| memo.parts.contains(*part));
+            at_fault.map_or(RowAnswer { verdict: Verdict::Resend, code: None }, |(finding, _)| {
+                finding.answer(*memo, now)
+            })
+        })
+        .collect();
+    let moves = rows.iter().any(|row| row.verdict != Verdict::Resend);
+    moves.then(|| Answer { reply: reply.clone(), rows })
+}
+
+/// The transport that is open to the site, where the worst that is wrong is that this one is closed.
+fn switch(found: &[Finding], request: &Request, now: Timestamp) -> Option<&'static str> {
+    let to = worst_rule(found, now)?.switch_to?.as_str();
+    (to != request.transport).then_some(to)
 }
 
 /// A request that is wrong in itself. Nothing of it was taken; where rows are named, the others only have to be sent
