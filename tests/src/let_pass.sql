@@ -36,3 +36,4 @@ update relay.line set
   floor_at = floor_at - interval '{interval}',
   floor_until = floor_until - interval '{interval}',
   looked_at = looked_at - interval '{interval}';
+update relay.hold set lifts_at = lifts_at - interval '{interval}' where lifts_at is not null;

@@ -5,6 +5,7 @@ mod credentials;
 mod demo;
 mod enqueue;
 mod explain;
+mod holds;
 mod keep_partitions;
 mod migrate;
 mod pause;
@@ -55,6 +56,7 @@ enum Command {
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
+    Holds(holds::Arguments),
     Pause(pause::Arguments),
     Resume(pause::ResumeArguments),
     Quota(quota::Arguments),
@@ -108,6 +110,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Recover(arguments) => recover::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
+        Command::Holds(arguments) => holds::run(arguments, output).await,
         Command::Pause(arguments) => pause::run(arguments, output).await,
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
