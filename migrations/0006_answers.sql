@@ -62,13 +62,13 @@ create index hold_lifts on relay.hold (lifts_at) where lifted_at is null and lif
 alter table relay.receipt
   add column conversion_ids bigint[] not null default '{}',
   add column targets bigint[] not null default '{}',
-  add column polled_at timestamptz;
+  add column maybe_delivered boolean not null default false;
 comment on table relay.receipt is
   'One row per request that is answered later. SETTLED: its outcome holds for every conversion whose latest outcome is the '
   'SUBMITTED of this attempt, so that a success is one write. RESOLVED: each conversion has its own later outcome. '
   'conversion_ids: those conversions; targets: where each went, or a single entry for all. next_poll_at: moved on before a '
-  'poll leaves, so that nobody else polls meanwhile and a crash is made good. polled_at: the last time that the provider '
-  'answered.';
+  'poll leaves, so that nobody else polls meanwhile and a crash is made good. maybe_delivered: an earlier request may have '
+  'delivered one of them, so that a duplicate is ours.';
 update relay.receipt
 set
   conversion_ids = submitted.conversion_ids,

@@ -4,6 +4,7 @@ mod batches;
 mod budget;
 mod circuit;
 mod claims;
+mod confirm;
 mod crashes;
 mod degrade;
 mod door;

@@ -1,6 +1,7 @@
 //! The command line: one file per verb.
 
 mod audit;
+mod confirm;
 mod credentials;
 mod demo;
 mod enqueue;
@@ -53,6 +54,7 @@ enum Command {
     Site(site::Arguments),
     Enqueue(enqueue::Arguments),
     Run(run::Arguments),
+    Confirm(confirm::Arguments),
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
@@ -107,6 +109,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Site(arguments) => site::run(arguments, output).await,
         Command::Enqueue(arguments) => enqueue::run(arguments, output).await,
         Command::Run(arguments) => run::run(arguments, output).await,
+        Command::Confirm(arguments) => confirm::run(arguments, output).await,
         Command::Recover(arguments) => recover::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,

@@ -162,7 +162,8 @@ begin
       part.conversion_id, part.seq, part.outcome, part.class, part.code, part.place, part.lost_claims,
       part.retry_count + (part.outcome = 'RETRY')::integer as retry_count,
       part.request_failures + (part.outcome = 'UNANSWERED' and p_circuit_result = 'transient')::integer as request_failures,
-      part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered,
+      -- What a receipt counted without naming it, or never spoke of, may be among those that were taken.
+      part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' or part.outcome = 'REQUEUED' as maybe_delivered,
       coalesce(part.was_omitted, 0::smallint) | coalesce(part.omitted, 0::smallint) as omitted,
       coalesce(part.part, part.old_part) as part,
       case
@@ -266,11 +267,12 @@ begin
     where provider_upload_attempts.attempt_id = p_attempt_id;
     if submitted > 0 then
       insert into relay.receipt (
-        attempt_id, group_id, provider_request_id, next_poll_at, created_at, conversion_ids, targets
+        attempt_id, group_id, provider_request_id, next_poll_at, created_at, conversion_ids, targets, maybe_delivered
       )
       values (
         p_attempt_id, v_claim.group_id, p_provider_request_id, v_now + interval '30 minutes', v_now, v_submitted,
-        case when pg_catalog.cardinality(v_claim.sent_targets) = 1 then v_claim.sent_targets else v_targets end
+        case when pg_catalog.cardinality(v_claim.sent_targets) = 1 then v_claim.sent_targets else v_targets end,
+        true = any (v_claim.maybe_delivered)
       );
     end if;
   end if;

@@ -44,6 +44,21 @@ impl Class {
             Class::Ambiguous => "AMBIGUOUS",
         }
     }
+
+    /// How bad it is beside others on the same conversion: what has to be mended comes before what is lost, that before
+    /// what waits, and success last.
+    pub fn severity(self) -> u8 {
+        match self {
+            Class::Config => 7,
+            Class::Perm => 6,
+            Class::Delay => 5,
+            Class::Ambiguous => 4,
+            Class::Transient => 3,
+            Class::Split => 2,
+            Class::Unmatched => 1,
+            Class::Ok => 0,
+        }
+    }
 }
 
 impl fmt::Display for Class {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::receipt::Receipt;
 use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Omitted, Secret, Verdict};
 
 /// A boxed future, so that the traits here can be objects.
@@ -47,6 +48,20 @@ pub trait Account: Send + Sync {
         token: &'a AccessToken,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>>;
+
+    /// Asks what became of a request that is answered later. One request.
+    fn poll<'a>(
+        &'a self,
+        request_id: &'a str,
+        token: &'a AccessToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Receipt, SendError>>;
+
+    /// What a reason that a receipt counts means for one conversion, if it is the one that was meant.
+    fn judge(&self, reason: &ErrorCode, row: Row<'_>, now: Timestamp) -> RowAnswer;
+
+    /// Whether a reason that a receipt counts can be about this conversion at all, by what was sent of it.
+    fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool;
 }
 
 /// One conversion to be sent.
@@ -92,6 +107,21 @@ pub struct Request {
     pub body_sha256: String,
     /// What the adapter has to know of each row to read the answer, in the same order.
     pub memo: Vec<Memo>,
+}
+
+impl Request {
+    /// One that carries nothing: a question, whose refusal is read as that of any other.
+    pub(crate) fn empty(transport: &'static str) -> Self {
+        Self {
+            rows: Vec::new(),
+            targets: Vec::new(),
+            transport,
+            url: String::new(),
+            body: Vec::new(),
+            body_sha256: String::new(),
+            memo: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Request {

@@ -4,6 +4,7 @@ mod account;
 mod capabilities;
 pub mod google_ads;
 pub mod http;
+mod receipt;
 mod registry;
 pub mod retry_after;
 
@@ -13,6 +14,7 @@ pub use account::{
 };
 pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};
+pub use receipt::{Counted, Receipt, ReceiptPart, ReceiptState};
 pub use registry::Registry;
 
 use crate::domain::{Conversion, ConversionInput, Country, FieldError, ProviderKey, Secret};

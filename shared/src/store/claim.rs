@@ -115,7 +115,7 @@ pub struct HeldAction {
 }
 
 /// A payload that does not spoil its batch when it cannot be read.
-struct Payload(Option<Conversion>);
+pub(super) struct Payload(pub(super) Option<Conversion>);
 
 impl<'a> FromSql<'a> for Payload {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {

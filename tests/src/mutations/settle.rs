@@ -153,7 +153,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "does not mark what may have been delivered",
         "queue::marks::an_ambiguous_answer_marks",
         &[edit(
-            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' or part.outcome = 'REQUEUED' as maybe_delivered",
             "part.maybe_delivered as maybe_delivered",
         )],
     ),
@@ -162,7 +162,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "forgets what may have been delivered before",
         "queue::marks::a_mark_outlives_an_answer_that_puts_off",
         &[edit(
-            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' or part.outcome = 'REQUEUED' as maybe_delivered",
             "part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
         )],
     ),

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use super::GoogleConfig;
 use super::credentials::Credentials;
 use super::hex::sha256_hex;
-use super::{oauth, request, send};
+use super::{oauth, poll, request, send};
+use crate::domain::ErrorCode;
 use crate::providers::{
-    AccessToken, Account, Answer, BoxFuture, Packed, Request, Row, SendError, TokenError,
+    AccessToken, Account, Answer, BoxFuture, Packed, Receipt, Request, Row, RowAnswer, SendError, TokenError,
 };
 
 /// An account, opened from its credentials.
@@ -63,5 +64,22 @@ impl Account for GoogleAccount {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>> {
         Box::pin(send::send(&self.client, &self.credentials, request, token, now))
+    }
+
+    fn poll<'a>(
+        &'a self,
+        request_id: &'a str,
+        token: &'a AccessToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+        Box::pin(poll::poll(&self.client, &self.config, &self.credentials, request_id, token, now))
+    }
+
+    fn judge(&self, reason: &ErrorCode, row: Row<'_>, now: Timestamp) -> RowAnswer {
+        poll::judge(reason, row, now)
+    }
+
+    fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool {
+        poll::could_mean(reason, row)
     }
 }

@@ -10,6 +10,7 @@ mod hex;
 mod identifiers;
 mod oauth;
 mod order_key;
+mod poll;
 mod request;
 mod response;
 mod send;

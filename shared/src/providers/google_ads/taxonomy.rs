@@ -50,6 +50,8 @@ pub struct Rule {
     pub degrade: Option<String>,
     /// Of CONFIG: the transport that is open to a site to which this one is closed.
     pub(crate) switch_to: Option<Transport>,
+    /// What a conversion must have to be the one that is meant; anything where absent.
+    pub about: Option<About>,
     /// Where the rule holds; everywhere where absent.
     pub when: Option<When>,
     /// For the reader.
@@ -82,6 +84,29 @@ pub enum Ending {
     Duplicate,
     /// Google knows something newer.
     Superseded,
+}
+
+/// What a conversion must have, as it was sent, for a code to be about it. A receipt counts without naming rows: this
+/// tells many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// Any click id.
+    ClickIds,
+    /// A gclid.
+    Gclid,
+    /// A gbraid.
+    Gbraid,
+    /// A wbraid.
+    Wbraid,
+    /// A gbraid or a wbraid.
+    Braid,
+    /// A custom variable.
+    CustomVariables,
+    /// A hashed address or number.
+    UserIdentifiers,
+    /// Anything but a yes to user data being sent.
+    ConsentNotGiven,
 }
 
 /// Where a rule holds: every part that is given must fit.
@@ -130,6 +155,11 @@ pub fn find(family: &str, code: &str, context: &Context<'_>) -> Option<&'static 
     rules(family)
         .iter()
         .find(|rule| rule.fits(code) && rule.when.as_ref().is_none_or(|when| when.holds(context)))
+}
+
+/// What a conversion must have for a code to be about it, where that is known.
+pub(crate) fn about(family: &str, code: &str) -> Option<About> {
+    rules(family).iter().find(|rule| rule.fits(code)).and_then(|rule| rule.about)
 }
 
 /// What a code means for one row. A code that no rule knows may well pass: it is tried three times.

@@ -187,7 +187,13 @@ fn to_json(request: &impl Serialize) -> Vec<u8> {
 
 /// Account, conversion action and transport, as the first eight bytes of their digest.
 fn target(credentials: &Credentials, action: &ActionName) -> Target {
-    let name = format!("{}|{action}|{}", credentials.customer_id, credentials.transport.as_str());
+    target_of(credentials, action.owner.as_str(), &action.id)
+}
+
+/// The same from the parts of an action's name.
+pub(crate) fn target_of(credentials: &Credentials, owner: &str, action_id: &str) -> Target {
+    let (customer_id, transport) = (&credentials.customer_id, credentials.transport.as_str());
+    let name = format!("{customer_id}|customers/{owner}/conversionActions/{action_id}|{transport}");
     let digest = Sha256::digest(name.as_bytes());
     Target(i64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes")))
 }

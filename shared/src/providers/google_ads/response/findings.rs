@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::domain::{Class, ErrorCode};
+use crate::domain::ErrorCode;
 use crate::providers::{
     Memo, RowAnswer,
     google_ads::{
@@ -59,25 +59,10 @@ impl Finding {
     }
 }
 
-/// How bad a class is beside others on the same row: what has to be mended comes before what is lost, that before
-/// what waits, and success last.
-pub(super) fn severity(class: Class) -> u8 {
-    match class {
-        Class::Config => 7,
-        Class::Perm => 6,
-        Class::Delay => 5,
-        Class::Ambiguous => 4,
-        Class::Transient => 3,
-        Class::Split => 2,
-        Class::Unmatched => 1,
-        Class::Ok => 0,
-    }
-}
-
 /// The worst of several answers for one row; the first of the equally bad.
 pub(super) fn worst(answers: impl Iterator<Item = RowAnswer>) -> Option<RowAnswer> {
     answers.reduce(|worst, next| {
-        let is_worse = severity(next.verdict.class()) > severity(worst.verdict.class());
+        let is_worse = next.verdict.class().severity() > worst.verdict.class().severity();
         if is_worse { next } else { worst }
     })
 }
@@ -174,7 +159,7 @@ fn of_error_info(detail: &Detail) -> Option<Finding> {
 }
 
 /// An enum value's name. Whatever is not shaped like one might be a text, and texts echo personal data.
-fn enum_name(text: &str) -> String {
+pub(super) fn enum_name(text: &str) -> String {
     let is_name = !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if is_name { text.to_owned() } else { "UNKNOWN".to_owned() }

@@ -3,8 +3,11 @@
 mod ads_api;
 mod data_manager;
 mod findings;
+mod receipt;
 mod refusal;
 mod throttle;
+
+pub(crate) use receipt::{PROCESSING_FAMILY, read_status};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::findings::{Finding, Place, findings, severity, worst};
+use super::findings::{Finding, Place, findings, worst};
 use super::throttle::throttled;
 use crate::domain::{Class, ErrorCode, HoldScope, Verdict};
 use crate::providers::{
@@ -172,7 +172,7 @@ fn worst_rule<'a>(found: impl IntoIterator<Item = &'a Finding>, now: Timestamp) 
     found
         .into_iter()
         .filter_map(|finding| finding.rule(now))
-        .reduce(|worst, next| if severity(next.class) > severity(worst.class) { next } else { worst })
+        .reduce(|worst, next| if next.class.severity() > worst.class.severity() { next } else { worst })
 }
 
 /// Whether the answer is about a used-up budget: some of Google's servers say 403 where others say 429.
@@ -193,7 +193,7 @@ fn is_internal(rule: &Rule) -> bool {
 /// The envelope; its code is that of the worst finding, or else the status.
 fn envelope(raw: &RawAnswer, details: &[Detail], found: &[Finding], now: Timestamp) -> Reply {
     let reply = super::reply(raw);
-    let badness = |finding: &Finding| finding.rule(now).map_or(0, |rule| severity(rule.class));
+    let badness = |finding: &Finding| finding.rule(now).map_or(0, |rule| rule.class.severity());
     let worst = found.iter().reduce(|worst, next| if badness(next) > badness(worst) { next } else { worst });
     let code = worst.map_or_else(|| ErrorCode::foreign(&format!("HTTP_{}", raw.status)), Finding::error_code);
     let in_body =
