@@ -24,11 +24,19 @@ pub(super) struct Arguments {
     /// One site only
     #[arg(long, value_name = "UUID", value_parser = super::parse_site)]
     site: Option<SiteId>,
+    /// Ask now, too, for those that are due within so many minutes, up to a day
+    #[arg(long, value_name = "MINUTES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1440))]
+    early: u32,
 }
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
     let context = boot::open_context(&Config::from_env()).await?;
-    let request = Request { provider: arguments.provider, site: arguments.site, scheduled_time: None };
+    let request = Request {
+        provider: arguments.provider,
+        site: arguments.site,
+        early_minutes: arguments.early,
+        scheduled_time: None,
+    };
     let answer = confirm::run(&context, &request, Deadline::after(DEADLINE), Stop::listen()?.token()).await?;
     output.answer(&answer, || text(&answer))?;
     Ok(if answer.errors_total == 0 { Exit::Done } else { Exit::Failed })

@@ -4,6 +4,7 @@ create or replace function relay.claim_receipts(
   p_limit integer,
   p_wait_seconds integer,   -- the longest wait for the request budget that is worth it
   p_lease_seconds integer,
+  p_early_minutes integer default 0,  -- those, too, that are due within so long
   p_now timestamptz default null  -- last; only tests set the clock
 )
 returns table (
@@ -29,9 +30,11 @@ declare
   v_booked record;
   v_left integer := p_limit;
 begin
-  if p_limit not between 1 and 1000 or p_lease_seconds not between 5 and 3600 or p_wait_seconds not between 0 and 3600 then
-    raise exception 'p_limit must lie in 1 to 1000, p_lease_seconds in 5 to 3600, p_wait_seconds in 0 to 3600'
-      using errcode = 'CR001';
+  if p_limit not between 1 and 1000 or p_lease_seconds not between 5 and 3600 or p_wait_seconds not between 0 and 3600
+    or p_early_minutes not between 0 and 1440
+  then
+    raise exception 'p_limit must lie in 1 to 1000, p_lease_seconds in 5 to 3600, p_wait_seconds in 0 to 3600, '
+      'p_early_minutes in 0 to 1440' using errcode = 'CR001';
   end if;
 
   for v_due in
@@ -58,7 +61,7 @@ begin
       limit 1
     ) as attempt on true
     where receipt.state = 'PENDING'
-      and receipt.next_poll_at <= v_now
+      and receipt.next_poll_at <= v_now + pg_catalog.make_interval(mins => p_early_minutes)
       and delivery_group.provider_key = p_provider_key
       and (p_site_id is null or delivery_group.site_id = p_site_id)
     order by receipt.next_poll_at

@@ -17,12 +17,14 @@ use super::receipts::{Judge, Resolved, resolve};
 use super::report::RunReport;
 use super::run::Runner;
 use super::send::Upload;
-use crate::domain::{Class, ErrorCode, HoldScope, Outcome, ProviderKey, RunId, SiteId, Verdict};
+use crate::domain::{Class, ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
     AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptPart, ReceiptState, Reply, Row,
     RowAnswer, SendError, TokenError,
 };
-use crate::store::{CircuitResult, ClaimedRow, DueReceipt, Postponed, SettledRow, StoreError, ThrottleScope};
+use crate::store::{
+    CircuitResult, ClaimedRow, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
+};
 
 /// After a fault of the moment a receipt is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(300);
@@ -49,7 +51,7 @@ impl Runner {
         self,
         run: RunId,
         providers: &[ProviderKey],
-        site: Option<SiteId>,
+        scope: ReceiptScope,
     ) -> anyhow::Result<Confirmed> {
         let runner = Arc::new(self);
         let mut sum = Confirmed::default();
@@ -57,7 +59,13 @@ impl Runner {
             while !runner.must_stop() {
                 let due = runner
                     .store
-                    .claim_receipts(*provider, site, RECEIPTS_IN_FLIGHT, runner.budget_wait(), runner.lease())
+                    .claim_receipts(
+                        *provider,
+                        scope,
+                        RECEIPTS_IN_FLIGHT,
+                        runner.budget_wait(),
+                        runner.lease(),
+                    )
                     .await?;
                 if due.is_empty() {
                     break;

@@ -36,7 +36,7 @@ pub use partitions::Pruned;
 pub use pause::Pause;
 pub use quota::Quota;
 pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
-pub use receipts::{DueReceipt, Postponed};
+pub use receipts::{DueReceipt, Postponed, ReceiptScope};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};

@@ -40,6 +40,15 @@ pub struct DueReceipt {
     pub sealed: Option<SealedCredentials>,
 }
 
+/// Which receipts to ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReceiptScope {
+    /// Of one site only.
+    pub site: Option<SiteId>,
+    /// Those, too, that are due within so long, at most a day.
+    pub early_minutes: i32,
+}
+
 /// What a question that could not be answered asks for.
 #[derive(Debug, Default)]
 pub struct Postponed {
@@ -58,7 +67,7 @@ impl Store {
     pub async fn claim_receipts(
         &self,
         provider: ProviderKey,
-        site: Option<SiteId>,
+        scope: ReceiptScope,
         limit: i32,
         wait: Duration,
         lease: Duration,
@@ -67,13 +76,14 @@ impl Store {
             .query(
                 "select attempt_id, group_id, site_id, provider_request_id, transport, conversions, maybe_delivered, \
                  wait_ms, is_last, is_overdue, key_version, source, wrapped, sealed \
-                 from relay.claim_receipts($1, $2, $3, $4, $5)",
+                 from relay.claim_receipts($1, $2, $3, $4, $5, $6)",
                 &[
                     (&provider.as_str(), Type::TEXT),
-                    (&site.map(|site| site.0), Type::UUID),
+                    (&scope.site.map(|site| site.0), Type::UUID),
                     (&limit, Type::INT4),
                     (&seconds(wait), Type::INT4),
                     (&seconds(lease), Type::INT4),
+                    (&scope.early_minutes, Type::INT4),
                 ],
             )
             .await?;

@@ -11,9 +11,12 @@ use tracing::{error, info};
 use crate::delivery::{Confirmed, Deadline, RunError, Runner};
 use crate::domain::{ProviderKey, SiteId};
 use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{RunEnd, RunStatus};
+use crate::store::{ReceiptScope, RunEnd, RunStatus};
 
-const FIELDS: [&str; 3] = ["provider_key", "site_id", "scheduled_time"];
+const FIELDS: [&str; 4] = ["provider_key", "site_id", "early_minutes", "scheduled_time"];
+
+/// A day: by then a receipt is due anyway.
+const MAX_EARLY_MINUTES: u32 = 24 * 60;
 
 /// What confirmation is asked to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,12 +25,14 @@ pub struct Request {
     pub provider: Option<ProviderKey>,
     /// One site only.
     pub site: Option<SiteId>,
+    /// Receipts, too, that are due within so long.
+    pub early_minutes: u32,
     /// The time of the schedule that asked.
     pub scheduled_time: Option<Timestamp>,
 }
 
 impl Request {
-    /// Reads `{"provider_key"?,"site_id"?}`.
+    /// Reads `{"provider_key"?,"site_id"?,"early_minutes"?}`.
     ///
     /// # Errors
     /// Names the field that is wrong and what would be right.
@@ -35,6 +40,7 @@ impl Request {
         let request = Self {
             provider: fields.parsed("provider_key")?,
             site: fields.parsed("site_id")?,
+            early_minutes: fields.number("early_minutes", 0, MAX_EARLY_MINUTES)?.unwrap_or(0),
             scheduled_time: fields.time("scheduled_time")?,
         };
         fields.finish(&FIELDS)?;
@@ -85,7 +91,8 @@ pub async fn run(
         Some(provider) => vec![provider],
         None => context.registry.iter().map(|adapter| adapter.key()).collect(),
     };
-    match runner.confirm(run, &providers, request.site).await {
+    let scope = ReceiptScope { site: request.site, early_minutes: i32::try_from(request.early_minutes)? };
+    match runner.confirm(run, &providers, scope).await {
         Ok(confirmed) => {
             let answer = answer(&confirmed);
             store.finish_task_run(run, &end(RunStatus::Done, &confirmed, &answer, String::new())).await?;
