@@ -129,8 +129,13 @@ impl World {
 
     /// Asks for every receipt that is due.
     pub async fn confirm(&self) -> anyhow::Result<confirm::Answer> {
+        self.confirm_as(&confirm::Request::default()).await
+    }
+
+    /// Asks for receipts as this request wants it.
+    pub async fn confirm_as(&self, request: &confirm::Request) -> anyhow::Result<confirm::Answer> {
         let deadline = Deadline::after(Duration::from_secs(60));
-        confirm::run(&self.context, &confirm::Request::default(), deadline, CancellationToken::new()).await
+        confirm::run(&self.context, request, deadline, CancellationToken::new()).await
     }
 
     /// Runs uploads as this event asks.

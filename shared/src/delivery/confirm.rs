@@ -1,5 +1,6 @@
 //! Confirms: asks what became of requests that are answered later, and brings each of their conversions to its end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,7 @@ impl Runner {
     ) -> anyhow::Result<Confirmed> {
         let runner = Arc::new(self);
         let mut sum = Confirmed::default();
+        let mut asked = HashSet::new();
         for provider in providers {
             while !runner.must_stop() {
                 let due = runner
@@ -67,11 +69,13 @@ impl Runner {
                         runner.lease(),
                     )
                     .await?;
-                if due.is_empty() {
+                // Where it is early, a receipt that is put off is due again: those that were not asked for come first.
+                let fresh: Vec<_> = due.into_iter().filter(|receipt| asked.insert(receipt.attempt)).collect();
+                if fresh.is_empty() {
                     break;
                 }
                 let mut questions = JoinSet::new();
-                for receipt in due {
+                for receipt in fresh {
                     questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
                 }
                 while let Some(asked) = questions.join_next().await {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::engine::tasks::confirm;
 use tests::world::{World, row};
 
 async fn submitted(rows: &[Value]) -> anyhow::Result<World> {
@@ -45,6 +46,24 @@ async fn a_success_ends_every_conversion_of_its_request_with_one_write() -> anyh
     assert_eq!(world.statuses().await?, "COMPLETED 50");
     assert_eq!(world.number(outcomes).await?, before, "no outcome was written");
     assert_eq!(world.number("select completed_total from relay.provider_upload_metrics").await?, 50);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn who_wants_to_know_now_asks_for_each_receipt_once() -> anyhow::Result<()> {
+    let world = World::beside(Duration::from_secs(2), Duration::from_secs(3_600)).await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    world.run_worker().await?;
+    let mut early = confirm::Request { early_minutes: 1_440, ..confirm::Request::default() };
+
+    let answer = world.confirm_as(&early).await?;
+    early.early_minutes = 0;
+    let later = world.confirm_as(&early).await?;
+
+    assert_eq!((answer.total, answer.processed, answer.skipped), (1, 0, 1), "{answer:?}");
+    assert_eq!(later.total, 0);
+    assert_eq!(world.statuses().await?, "SUBMITTED 3");
     world.assert_accounted_for().await
 }
 
