@@ -161,3 +161,22 @@ async fn what_may_have_been_taken_by_one_api_never_goes_by_the_other() -> anyhow
     assert_eq!((standing.status.as_str(), standing.last_error.as_str()), ("HELD", "TARGET_CHANGED"));
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_site_that_may_use_neither_api_is_held_with_the_reason() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let fields = json!({
+        "customer_id": "9991000002", "refresh_token": "scope_missing",
+        "conversion_action_resource_name": "customers/9991000002/conversionActions/987",
+    });
+    let site = world.site(fields).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+
+    world.run_worker().await?;
+
+    let standing = world.standing("sale-0").await?;
+    assert_eq!(standing.status, "HELD");
+    assert!(standing.last_error.ends_with("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "{standing:?}");
+    assert_eq!(standing.retry_count, 0);
+    world.assert_accounted_for().await
+}
