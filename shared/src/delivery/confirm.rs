@@ -14,17 +14,17 @@ use super::claimed::Part;
 use super::decide::settled;
 use super::decision::{Decision, code_of, decide_answer};
 use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
-use super::receipts::{Judge, Resolved, resolve};
+use super::receipts::{ByAccount, Resolved, resolve};
 use super::report::RunReport;
 use super::run::Runner;
 use super::send::Upload;
 use crate::domain::{Class, ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
-    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptPart, ReceiptState, Reply, Row,
+    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptPart, ReceiptState, Reply,
     RowAnswer, SendError, TokenError,
 };
 use crate::store::{
-    CircuitResult, ClaimedRow, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
+    CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
 };
 
 /// After a fault of the moment a receipt is asked for again.
@@ -373,33 +373,4 @@ enum Failure {
     CutShort,
     Token(TokenError),
     Send(SendError),
-}
-
-/// Judges by what was sent.
-struct ByAccount<'a> {
-    account: &'a dyn Account,
-    rows: &'a [ClaimedRow],
-    now: Timestamp,
-}
-
-impl Judge for ByAccount<'_> {
-    fn judge(&self, reason: &ErrorCode, row: usize) -> RowAnswer {
-        let unreadable = || RowAnswer {
-            verdict: Verdict::Misconfigured(HoldScope::Row),
-            code: Some(ErrorCode::own("PAYLOAD_UNREADABLE")),
-        };
-        self.row(row).map_or_else(unreadable, |row| self.account.judge(reason, row, self.now))
-    }
-
-    fn could_mean(&self, reason: &ErrorCode, row: usize) -> bool {
-        self.row(row).is_none_or(|row| self.account.could_mean(reason, row))
-    }
-}
-
-impl ByAccount<'_> {
-    fn row(&self, row: usize) -> Option<Row<'_>> {
-        let claimed = &self.rows[row];
-        let conversion = claimed.conversion.as_ref()?;
-        Some(Row { conversion, omitted: claimed.omitted })
-    }
 }

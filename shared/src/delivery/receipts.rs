@@ -6,8 +6,11 @@
 //! requests (Hwang, A Method for Detecting All Defective Members in a Population by Group Testing, 1972), but no fewer
 //! than a few, as each round of receipts takes half an hour.
 
-use crate::domain::{Class, ErrorCode, Transient, Verdict};
-use crate::providers::{Counted, ReceiptPart, ReceiptState, RowAnswer};
+use jiff::Timestamp;
+
+use crate::domain::{Class, ErrorCode, HoldScope, Transient, Verdict};
+use crate::providers::{Account, Counted, ReceiptPart, ReceiptState, Row, RowAnswer};
+use crate::store::ClaimedRow;
 
 /// Parts of one receipt at most: a claim is cut into so many, and the rest waits for its turn.
 const PARTS_MAX: usize = 32;
@@ -33,6 +36,35 @@ pub(super) trait Judge {
     fn judge(&self, reason: &ErrorCode, row: usize) -> RowAnswer;
     /// Whether a reason can be about it.
     fn could_mean(&self, reason: &ErrorCode, row: usize) -> bool;
+}
+
+/// Judges by what was sent.
+pub(super) struct ByAccount<'a> {
+    pub account: &'a dyn Account,
+    pub rows: &'a [ClaimedRow],
+    pub now: Timestamp,
+}
+
+impl Judge for ByAccount<'_> {
+    fn judge(&self, reason: &ErrorCode, row: usize) -> RowAnswer {
+        let unreadable = || RowAnswer {
+            verdict: Verdict::Misconfigured(HoldScope::Row),
+            code: Some(ErrorCode::own("PAYLOAD_UNREADABLE")),
+        };
+        self.row(row).map_or_else(unreadable, |row| self.account.judge(reason, row, self.now))
+    }
+
+    fn could_mean(&self, reason: &ErrorCode, row: usize) -> bool {
+        self.row(row).is_none_or(|row| self.account.could_mean(reason, row))
+    }
+}
+
+impl ByAccount<'_> {
+    fn row(&self, row: usize) -> Option<Row<'_>> {
+        let claimed = &self.rows[row];
+        let conversion = claimed.conversion.as_ref()?;
+        Some(Row { conversion, omitted: claimed.omitted })
+    }
 }
 
 /// Each row's verdict, or the part that it goes again with. `targets` has an entry for each row: where it went.
