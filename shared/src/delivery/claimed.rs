@@ -1,6 +1,6 @@
 //! A claim on its way to a provider, and how it is cut into parts that go by themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -39,6 +39,8 @@ pub(super) enum Plan {
     Settle(Vec<SettledRow>),
     /// Cut it: the number of the piece for each row.
     Cut(Vec<i32>),
+    /// It has had its turn; what is left of it is for another claim.
+    GiveBack,
 }
 
 /// Rows that are decided before they are sent go into this piece.
@@ -47,7 +49,7 @@ const DECIDED: i32 = 0;
 /// Packs a part: pure.
 pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
     if let Some(pieces) = by_their_parts(&part.rows) {
-        return Plan::Cut(pieces);
+        return if part.depth < TURNS_MAX { Plan::Cut(pieces) } else { Plan::GiveBack };
     }
     let mut decided: Vec<Option<SettledRow>> = vec![None; part.rows.len()];
     let mut rows = Vec::with_capacity(part.rows.len());
@@ -100,10 +102,18 @@ pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
     }
 }
 
-/// Conversions whose part is not the same must not share a request; none where it is.
+/// Pieces of one cut: each request renews the lease of all the others.
+const PIECES_MAX: usize = 32;
+
+/// Cuts of what is left after that, before it is given back: one group must not keep a slot for ever.
+const TURNS_MAX: u8 = 4;
+
+/// Conversions whose part is not the same must not share a request; none where it is. The last piece is for all parts
+/// beyond the limit, and is cut again when it is its turn.
 fn by_their_parts(rows: &[ClaimedRow]) -> Option<Vec<i32>> {
     let parts: BTreeSet<Option<i64>> = rows.iter().map(|row| row.part).collect();
-    let piece = |row: &ClaimedRow| parts.range(..row.part).count();
+    let places: BTreeMap<_, _> = parts.iter().zip(0..).map(|(part, place)| (*part, place)).collect();
+    let piece = |row: &ClaimedRow| places[&row.part].min(PIECES_MAX - 1);
     (parts.len() > 1).then(|| rows.iter().map(|row| i32::try_from(piece(row)).unwrap_or(i32::MAX)).collect())
 }
 

@@ -80,6 +80,7 @@ impl Upload {
                     self.settle(&part, None, Decision::unsent(rows)).await?;
                 }
                 Plan::Cut(pieces) => self.cut(part, &pieces).await?,
+                Plan::GiveBack => self.release(part).await?,
             }
         }
         Ok(())

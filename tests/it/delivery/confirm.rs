@@ -132,6 +132,22 @@ async fn one_in_ten_that_is_wrong_costs_less_than_asking_for_each() -> anyhow::R
 }
 
 #[tokio::test]
+async fn more_parts_than_one_claim_sends_take_their_turns() -> anyhow::Result<()> {
+    let rows: Vec<_> = (0..200).map(|number| row("sale", "ok", number)).collect();
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue(site, &rows).await?;
+    world.sql.execute("update relay.ready set part = conversion_id", &[]).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!((answer.submitted, answer.errors_total), (200, 0), "{answer:?}");
+    let alone = "select count(*) from relay.provider_upload_attempts where conversions = 1";
+    assert_eq!(world.number(alone).await?, 200);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_refused_request_ends_each_by_its_reason() -> anyhow::Result<()> {
     let rows = [
         row("old", "reason.EVENT_TOO_OLD", 0),
