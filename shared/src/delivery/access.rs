@@ -10,7 +10,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::domain::{FieldError, KeyVersion, ProviderKey, Secret, SiteId};
-use crate::providers::{AccessToken, Account, AccountOptions, Provider, Registry, TokenError};
+use crate::providers::{AccessToken, Account, AccountOptions, Overrides, Provider, Registry, TokenError};
 use crate::store::{SealedCredentials, Store, StoreError, StoredKey};
 use crate::vault::{Binding, Purpose, Vault, VaultError, WrappedKey};
 
@@ -102,18 +102,20 @@ impl Access {
         Ok(key.version)
     }
 
-    /// Opens a site's account from its sealed credentials.
+    /// Opens a site's account from its sealed credentials; its platform's codes mean what `overrides` say.
     pub async fn open_account(
         &self,
         site: SiteId,
         provider: ProviderKey,
         sealed: &SealedCredentials,
+        overrides: Arc<Overrides>,
     ) -> Result<Box<dyn Account>, AccessError> {
         let adapter = self.adapter(provider)?;
         let binding = credentials_binding(site, provider, sealed.key.version);
         let wrapped = WrappedKey(sealed.key.wrapped.clone());
         let credentials = self.vault.open(&wrapped, binding, &sealed.sealed).await?;
-        adapter.open_account(&credentials, &AccountOptions::default()).map_err(AccessError::Credentials)
+        let options = AccountOptions { overrides, ..AccountOptions::default() };
+        adapter.open_account(&credentials, &options).map_err(AccessError::Credentials)
     }
 
     /// The account's access token: this process's, else the shared one, else a new one, which is then shared.

@@ -44,22 +44,26 @@ impl Upload {
             let code = ErrorCode::own("NO_CREDENTIALS");
             return self.hold_group(part, HoldScope::Site, code, "has no credentials").await;
         };
-        let account = match self.runner.access.open_account(part.site, part.provider, &sealed).await {
-            Ok(account) => account,
-            Err(AccessError::Credentials(_)) => {
-                let code = ErrorCode::own("CREDENTIALS_INVALID");
-                return self
-                    .hold_group(part, HoldScope::Site, code, "has credentials that lack something")
-                    .await;
-            }
-            Err(AccessError::Vault(crate::vault::VaultError::DoesNotOpen)) => {
-                let code = ErrorCode::own("CREDENTIALS_DO_NOT_OPEN");
-                return self
-                    .hold_group(part, HoldScope::Site, code, "has credentials that do not open")
-                    .await;
-            }
-            Err(error) => return self.give_back(part, &format!("{:#}", anyhow::Error::from(error))).await,
-        };
+        let overrides = self.runner.codes.overrides(part.provider);
+        let account =
+            match self.runner.access.open_account(part.site, part.provider, &sealed, overrides).await {
+                Ok(account) => account,
+                Err(AccessError::Credentials(_)) => {
+                    let code = ErrorCode::own("CREDENTIALS_INVALID");
+                    return self
+                        .hold_group(part, HoldScope::Site, code, "has credentials that lack something")
+                        .await;
+                }
+                Err(AccessError::Vault(crate::vault::VaultError::DoesNotOpen)) => {
+                    let code = ErrorCode::own("CREDENTIALS_DO_NOT_OPEN");
+                    return self
+                        .hold_group(part, HoldScope::Site, code, "has credentials that do not open")
+                        .await;
+                }
+                Err(error) => {
+                    return self.give_back(part, &format!("{:#}", anyhow::Error::from(error))).await;
+                }
+            };
         let mut token = match self.token(&part, account.as_ref(), None).await {
             Ok(Some(token)) => token,
             Ok(None) => return self.release_all(part).await,
@@ -132,11 +136,16 @@ impl Upload {
             // Where it was our own time that ended, the provider is not to blame.
             let cut_short =
                 answer.is_none() && (within < self.runner.http_timeout || self.runner.must_stop());
-            let answer = answer.unwrap_or_else(|| {
-                let code = Some(ErrorCode::own(if cut_short { "CUT_SHORT" } else { "TIMEOUT" }));
-                Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
-            });
+            let answer = match answer {
+                Some(answer) => answer,
+                None if cut_short => Err(SendError::Unconfirmed(Reply {
+                    code: Some(ErrorCode::own("CUT_SHORT")),
+                    ..Reply::default()
+                })),
+                None => account.read_silence(request, Timestamp::now()),
+            };
             self.report.requests += 1;
+            self.runner.codes.note(&part, &answer, &mut self.report);
             let end = |reply: &Reply, class: Class| attempt_end(attempt, reply, class, started.elapsed());
             match answer {
                 Ok(answer) if part.rows.len() > 1 && part.depth < DEPTH_MAX && nothing_looked_at(&answer) => {

@@ -14,6 +14,7 @@ mod reading;
 mod recover;
 mod runs;
 mod settle;
+mod taxonomy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +33,12 @@ pub use error::{Said, StoreError};
 pub use partitions::Pruned;
 pub use pause::Pause;
 pub use quota::Quota;
-pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
+pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
+pub use taxonomy::{NewOverride, TaxonomyOverride, UnknownCode};
 
 /// A pool of connections to one database.
 #[derive(Clone)]
