@@ -14,8 +14,10 @@ create table relay.taxonomy_override (
   constraint taxonomy_override_class
     check (class in ('OK', 'PERM', 'CONFIG', 'DELAY', 'TRANSIENT', 'SPLIT', 'UNMATCHED', 'AMBIGUOUS')),
   constraint taxonomy_override_scope check (
-    scope is null and class <> 'CONFIG'
-    or scope in ('row', 'conversion_action', 'site', 'client', 'provider') and class in ('CONFIG', 'DELAY')
+    case
+      when scope is null then class <> 'CONFIG'
+      else scope in ('row', 'conversion_action', 'site', 'client', 'provider') and class in ('CONFIG', 'DELAY')
+    end
   ),
   constraint taxonomy_override_wait check (
     wait_seconds is null or wait_seconds between 1 and 2592000 and class in ('DELAY', 'TRANSIENT', 'UNMATCHED')

@@ -224,6 +224,13 @@ impl Taxonomy {
         self.find(TRANSPORT, code, context).unwrap_or(&IN_DOUBT)
     }
 
+    /// The same without what operators said: where an answer has a code of its own, that is what they speak of.
+    pub fn built_in_signal(code: &str, context: &Context<'_>) -> &'static Rule {
+        let fits =
+            |rule: &&Rule| rule.fits(code) && rule.when.as_ref().is_none_or(|when| when.holds(context));
+        rules(TRANSPORT).iter().find(fits).unwrap_or(&IN_DOUBT)
+    }
+
     /// Whether anybody has said what a code means. What Google itself cannot name, nobody has.
     pub fn knows(&self, family: &str, code: &str) -> bool {
         let rule = self.find(family, code, &Context::default());

@@ -9,7 +9,7 @@ use crate::domain::{Class, ErrorCode, HoldScope, Verdict};
 use crate::providers::{
     Answer, Reply, Request, RowAnswer, SendError, Target,
     google_ads::{
-        taxonomy::{Body, Rule},
+        taxonomy::{Body, Context, Rule, Taxonomy},
         wire::status::{Detail, ErrorBody},
     },
     http::RawAnswer,
@@ -27,11 +27,14 @@ pub(super) fn read_refusal(
     let found = body.as_ref().map(|body| findings(&body.error)).unwrap_or_default();
     let reply = envelope(raw, details, &found, judge);
     let who = if body.is_some() { Body::Api } else { Body::Page };
-    let signal = judge.signal(&format!("HTTP_{}", raw.status), who);
+    let status = format!("HTTP_{}", raw.status);
+    let signal = match found.is_empty() {
+        true => judge.signal(&status, who),
+        false => Taxonomy::built_in_signal(&status, &Context { body: who, ..Context::default() }),
+    };
     let worst = judge.worst_rule(&found);
     let config = worst.filter(|rule| rule.class == Class::Config).and_then(|rule| rule.scope);
     let names_rows = found.iter().any(|finding| !rows_of(finding, request).is_empty());
-    // The status is what outcomes keep only where nothing else was named.
     let decisive = if found.is_empty() { Some(signal) } else { worst.filter(|_| !names_rows) };
     if let Some(said) = decisive.filter(|rule| rule.is_override) {
         return judge.whole(said, reply, request);
