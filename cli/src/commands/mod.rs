@@ -2,10 +2,12 @@
 
 mod audit;
 mod credentials;
+mod dead_letters;
 mod demo;
 mod enqueue;
 mod explain;
 mod keep_partitions;
+mod meaning;
 mod migrate;
 mod pause;
 mod prune;
@@ -15,6 +17,7 @@ mod run;
 mod sandbox;
 mod site;
 mod status;
+mod taxonomy;
 mod vault_key;
 
 use std::ffi::OsStr;
@@ -55,6 +58,8 @@ enum Command {
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
+    DeadLetters(dead_letters::Arguments),
+    Taxonomy(taxonomy::Arguments),
     Pause(pause::Arguments),
     Resume(pause::ResumeArguments),
     Quota(quota::Arguments),
@@ -108,6 +113,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Recover(arguments) => recover::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments, output).await,
+        Command::Taxonomy(arguments) => taxonomy::run(arguments, output).await,
         Command::Pause(arguments) => pause::run(arguments, output).await,
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
