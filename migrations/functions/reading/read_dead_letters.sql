@@ -34,14 +34,16 @@ as $$
     where conversion.conversion_id = dead.conversion_id
     limit 1
   ) as conversion
+  left join lateral (
+    select later.seq
+    from relay.conversion_outcome as later
+    where later.conversion_id = dead.conversion_id and later.seq = dead.seq + 1
+    limit 1
+  ) as later on true
   join relay.delivery_group on delivery_group.group_id = conversion.group_id
-  where (p_provider_key is null or delivery_group.provider_key = p_provider_key)
+  where later.seq is null
+    and (p_provider_key is null or delivery_group.provider_key = p_provider_key)
     and (p_site_id is null or delivery_group.site_id = p_site_id)
-    and not exists (
-      select
-      from relay.conversion_outcome as later
-      where later.conversion_id = dead.conversion_id and later.seq = dead.seq + 1
-    )
   group by delivery_group.provider_key, dead.code, dead.outcome, walk.is_whole
   order by pg_catalog.count(*) desc, delivery_group.provider_key, dead.code;
 $$;
