@@ -111,7 +111,7 @@ fn text(letters: &[DeadLetters], registry: &Registry, total: i64, all: bool) -> 
     };
     let more = if all { "" } else { " of those that were looked at; there are more" };
     format!(
-        "{}\n\n{} dead letters{more}; `relay dead-letters --redrive --code CODE --yes` sends those of a code again",
+        "{}\n\ndead letters: {}{more}; `relay dead-letters --redrive --code CODE --yes` sends those of a code again",
         table(&LETTERS, letters.iter().map(row)),
         grouped(total)
     )
@@ -137,7 +137,7 @@ async fn redrive(context: &Context, arguments: &Arguments, output: Output) -> an
         }
     }
     output.answer(&json!({ "ok": true, "redriven": redriven }), || {
-        format!("{} dead letters go again with the next run", grouped(redriven))
+        format!("dead letters that go again with the next run: {}", grouped(redriven))
     })?;
     Ok(Exit::Done)
 }

@@ -151,7 +151,9 @@ fn text(conversion: &Conversion, registry: &Registry) -> String {
         ]
     });
     let reason = reason(conversion, registry).map_or_else(String::new, |reason| paragraph(&reason));
+    // The last code has had its sentence.
     let codes = conversion.timeline.iter().filter_map(|event| event.code.as_deref());
+    let codes = codes.filter(|code| conversion.last_error.as_deref() != Some(*code));
     let meanings = meanings(registry, codes.map(|code| (conversion.provider_key.as_str(), code)));
     let timeline = table(&TIMELINE, rows);
     format!("{head}\n\n{}\n{reason}\n\n{timeline}{meanings}", sentence(conversion))

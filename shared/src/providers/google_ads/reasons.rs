@@ -17,10 +17,9 @@ const EVERY_FAMILY: &str = "*";
 /// The reason of a code as outcomes keep it.
 pub(super) fn find(full: &str) -> Option<Reason> {
     let (family, code) = split_code(full);
-    let of_family = CATALOGUE.get(family)?;
-    let shared = CATALOGUE.get(EVERY_FAMILY).map(Vec::as_slice).unwrap_or_default();
-    let is_nameless = Entry::find(shared, code).is_some();
-    let entry = if is_nameless { Entry::find(shared, code) } else { Entry::find(of_family, code) }?;
+    let of = |family: &str| CATALOGUE.get(family).and_then(|entries| Entry::find(entries, code));
+    let of_every = full.contains('.').then(|| of(EVERY_FAMILY)).flatten();
+    let entry = of_every.or_else(|| of(family))?;
     let taxonomy = Taxonomy::default();
     let rule = taxonomy.find(family, code, &Context::default());
     Some(entry.reason(|| rule.map_or(Cow::Borrowed(""), then)))
