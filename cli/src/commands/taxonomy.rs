@@ -73,10 +73,11 @@ struct Put {
     /// The whole code, as `relay explain` shows it
     #[arg(long, value_name = "CODE")]
     code: String,
-    /// OK, PERM, CONFIG, DELAY, TRANSIENT, SPLIT, UNMATCHED or AMBIGUOUS
+    /// OK, PERM, CONFIG, DELAY, TRANSIENT, SPLIT, UNMATCHED or AMBIGUOUS (which alone means: perhaps delivered)
     #[arg(long, value_name = "CLASS", value_parser = parse_class)]
     class: Class,
-    /// With CONFIG and DELAY, what waits: row, conversion_action, site, client or provider
+    /// With CONFIG, what has to be mended; with DELAY, who waits where a whole request was refused: row,
+    /// conversion_action, site, client or provider
     #[arg(long, value_name = "SCOPE", value_parser = parse_scope)]
     scope: Option<HoldScope>,
     /// With DELAY, TRANSIENT and UNMATCHED: how long, such as 30m or 6h

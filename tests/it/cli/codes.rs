@@ -175,3 +175,21 @@ async fn explain_says_why_whose_move_it_is_and_what_happens_next() {
         (&json!("invalid_grant"), &json!(1))
     );
 }
+
+#[tokio::test]
+async fn explain_tells_of_what_was_done_and_not_of_what_the_table_says() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    let relay = Relay::new(&world);
+    let code = "conversionUploadError.UNPARSEABLE_GCLID";
+    world.enqueue_many(site, "cut", &format!("error.{code}"), 1).await.unwrap();
+
+    relay.run(&put(&["--code", code, "--class", "CONFIG", "--scope", "row"])).await;
+    relay.run(&RUN).await;
+    let explained = relay.run(&["explain", "cut-0", "--json"]).await.json();
+
+    let conversion = &explained["conversion"];
+    assert_eq!(conversion["status"], json!("HELD"), "{conversion}");
+    assert!(conversion["reason"]["says"].as_str().unwrap().contains("click id"), "{conversion}");
+    assert!(conversion["reason"]["then"].as_str().unwrap().starts_with("Waits without"), "{conversion}");
+}
