@@ -212,9 +212,11 @@ fn what_happens_next_follows_from_the_table() {
     );
     check("conversionUploadError.UNPARSEABLE_GCLID", "Nothing more happens by itself.");
     check(
-        "quotaError.RESOURCE_EXHAUSTED",
-        "Goes on when Google’s day begins, at midnight in California; uses up no retry.",
+        "conversionAdjustmentUploadError.CONVERSION_NOT_FOUND",
+        "Tried again in 24 hours; uses up no retry.",
     );
+    let budget = reasons::find(&registry, PROVIDER, "quotaError.RESOURCE_EXHAUSTED").unwrap();
+    assert!(budget.then.contains("midnight in California"), "{budget:?}");
     assert!(reasons::find(&registry, PROVIDER, "conversionUploadError.ADDED_IN_V27").is_none());
     assert!(
         reasons::find(&registry, "meta", "invalid_grant").is_none(),
