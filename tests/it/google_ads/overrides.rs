@@ -116,6 +116,21 @@ fn a_code_of_the_whole_request_means_what_was_said_whatever_its_status() {
 }
 
 #[test]
+fn a_code_that_names_its_row_means_what_was_said_for_that_row_alone() {
+    let code = "notAllowlistedError.CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE";
+    let error = json!({"errorCode": {"notAllowlistedError": "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE"},
+        "location": {"fieldPathElements": [{"fieldName": "conversions", "index": 1}]}});
+    let body = json!({"error": {"details": [{"@type": FAILURE, "errors": [error]}]}});
+    let request = plain_request("ads_api", 3);
+
+    for status in [400, 403] {
+        let answer = read(&[(code, plain(Class::Perm))], &request, status, &body).unwrap();
+
+        assert_eq!(verdicts(&answer), [Verdict::Resend, Verdict::Rejected, Verdict::Resend], "{status}");
+    }
+}
+
+#[test]
 fn nothing_that_is_said_makes_a_delivery_of_a_request_without_an_answer() {
     let check = |code: &str, transport: &str, status: u16, body: &Value| {
         for class in [Class::Ok, Class::Unmatched] {

@@ -35,9 +35,13 @@ pub(super) fn read_refusal(
     let worst = judge.worst_rule(&found);
     let config = worst.filter(|rule| rule.class == Class::Config).and_then(|rule| rule.scope);
     let names_rows = found.iter().any(|finding| !rows_of(finding, request).is_empty());
-    let decisive = if found.is_empty() { Some(signal) } else { worst.filter(|_| !names_rows) };
+    let decisive = if found.is_empty() { Some(signal) } else { worst };
     if let Some(said) = decisive.filter(|rule| rule.is_override) {
-        return judge.whole(said, reply, request);
+        // Where the status leaves no doubt, only the rows that are named are meant.
+        return match names_rows && signal.class != Class::Ambiguous {
+            true => read_invalid(reply, &found, request, judge),
+            false => judge.whole(said, reply, request),
+        };
     }
 
     Err(match (signal.class, config) {
