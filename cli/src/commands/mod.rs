@@ -3,11 +3,13 @@
 mod audit;
 mod confirm;
 mod credentials;
+mod dead_letters;
 mod demo;
 mod enqueue;
 mod explain;
 mod holds;
 mod keep_partitions;
+mod meaning;
 mod migrate;
 mod pause;
 mod prune;
@@ -17,6 +19,7 @@ mod run;
 mod sandbox;
 mod site;
 mod status;
+mod taxonomy;
 mod vault_key;
 
 use std::ffi::OsStr;
@@ -58,6 +61,8 @@ enum Command {
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
+    DeadLetters(dead_letters::Arguments),
+    Taxonomy(taxonomy::Arguments),
     Holds(holds::Arguments),
     Pause(pause::Arguments),
     Resume(pause::ResumeArguments),
@@ -114,6 +119,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
         Command::Holds(arguments) => holds::run(arguments, output).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments, output).await,
+        Command::Taxonomy(arguments) => taxonomy::run(arguments, output).await,
         Command::Pause(arguments) => pause::run(arguments, output).await,
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,

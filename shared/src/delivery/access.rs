@@ -105,7 +105,7 @@ impl Access {
         Ok(key.version)
     }
 
-    /// Opens a site's account from its sealed credentials.
+    /// Opens a site's account from its sealed credentials; its platform's codes mean what `overrides` say.
     pub async fn open_account(
         &self,
         site: SiteId,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -11,6 +12,7 @@ use tracing::{error, warn};
 
 use super::access::AccessError;
 use super::claimed::Part;
+use super::codes::Codes;
 use super::decide::settled;
 use super::decision::{Decision, code_of, decide_answer};
 use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
@@ -20,8 +22,8 @@ use super::run::Runner;
 use super::send::Upload;
 use crate::domain::{Class, ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
-    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptPart, ReceiptState, Reply,
-    RowAnswer, SendError, TokenError,
+    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
+    TokenError,
 };
 use crate::store::{
     CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
@@ -49,11 +51,13 @@ impl Runner {
     /// # Errors
     /// The database's.
     pub async fn confirm(
-        self,
+        mut self,
         run: RunId,
         providers: &[ProviderKey],
         scope: ReceiptScope,
     ) -> anyhow::Result<Confirmed> {
+        self.access.check_key().await.context("the newest data key does not open")?;
+        self.codes = Codes::read(&self.store, providers).await?;
         let runner = Arc::new(self);
         let mut sum = Confirmed::default();
         let mut asked = HashSet::new();
@@ -90,6 +94,7 @@ impl Runner {
                 }
             }
         }
+        runner.codes.record(&runner.store, &sum.report).await;
         Ok(sum)
     }
 }
@@ -118,7 +123,7 @@ enum Said {
     /// Everything was taken.
     Delivered,
     /// The rest has to be found out, with the account that can tell.
-    Mixed(Vec<ReceiptPart>, Box<dyn Account>),
+    Mixed(Receipt, Box<dyn Account>),
     /// Nothing will ever be known.
     Nothing(&'static str),
     /// Nothing yet.
@@ -162,7 +167,7 @@ impl Question {
                 self.done.delivered += delivered;
                 self.done.settled += u64::from(delivered > 0);
             }
-            Said::Mixed(parts, account) => self.resolve(&parts, account.as_ref()).await?,
+            Said::Mixed(receipt, account) => self.resolve(receipt, account.as_ref()).await?,
             Said::Nothing(code) => self.give_up(code).await?,
             Said::Later(postponed) => {
                 let hold = postponed.hold.clone();
@@ -187,7 +192,8 @@ impl Question {
             return hold(ErrorCode::own("NO_CREDENTIALS"));
         };
         // The way that the request took, whichever the site takes now.
-        let options = AccountOptions { transport: self.receipt.transport.clone() };
+        let overrides = self.runner.codes.overrides(provider);
+        let options = AccountOptions { transport: self.receipt.transport.clone(), overrides };
         let account = match self.runner.access.open_account(site, provider, sealed, &options).await {
             Ok(account) => account,
             Err(AccessError::Credentials(_)) => return hold(ErrorCode::own("CREDENTIALS_INVALID")),
@@ -233,7 +239,7 @@ impl Question {
             return Said::Delivered;
         }
         if is_known && states().all(|state| *state != ReceiptState::Pending) {
-            return Said::Mixed(receipt.parts, account);
+            return Said::Mixed(receipt, account);
         }
         match (self.receipt.is_last, is_known) {
             (true, true) => Said::Nothing("RECEIPT_NEVER_CAME"),
@@ -294,19 +300,20 @@ impl Question {
     }
 
     /// Each conversion goes on by itself: at its end, or again with some others to find out whom the receipt means.
-    async fn resolve(&mut self, parts: &[ReceiptPart], account: &dyn Account) -> Result<(), StoreError> {
+    async fn resolve(&mut self, receipt: Receipt, account: &dyn Account) -> Result<(), StoreError> {
         let Some(part) = self.open().await? else {
             return Ok(());
         };
         let targets: Vec<_> = part.rows.iter().map(|row| row.target).collect();
         let judge = ByAccount { account, rows: &part.rows, now: Timestamp::now() };
-        let resolved = resolve(&targets, parts, self.receipt.maybe_delivered, &judge);
+        let resolved = resolve(&targets, &receipt.parts, self.receipt.maybe_delivered, &judge);
         let first_part: i64 = rand::random();
         let said = resolved.iter().map(|resolved| match resolved {
             Resolved::Said(answer) => answer.clone(),
             Resolved::Again(_) => RowAnswer { verdict: Verdict::Unconfirmed, code: None },
         });
-        let answer = Answer { reply: Reply::default(), rows: said.collect() };
+        self.runner.codes.note(&part, &receipt.reply, &mut self.done.report);
+        let answer = Answer { reply: receipt.reply, rows: said.collect() };
         let mut decision = decide_answer(&part, &answer);
         for (row, resolved) in decision.rows.iter_mut().zip(&resolved) {
             if let Resolved::Again(number) = resolved {

@@ -48,7 +48,7 @@ pub(super) fn settle_row(
         Verdict::Duplicate => ended(Outcome::Duplicate),
         Verdict::Unmatched(None) => ended(Outcome::Unmatched),
         Verdict::Unmatched(Some(again)) => match failed(row, again, jitter) {
-            (Outcome::Exhausted, _) => ended(Outcome::Unmatched),
+            (Outcome::Exhausted | Outcome::Rejected, _) => ended(Outcome::Unmatched),
             (outcome, wait) => SettledRow { wait, ..ended(outcome) },
         },
         Verdict::Superseded => ended(Outcome::Superseded),
@@ -107,7 +107,9 @@ fn failed(row: &ClaimedRow, transient: Transient, jitter: f64) -> (Outcome, Dura
     let failures = row.retry_count.saturating_add(1);
     let most = transient.max_attempts.unwrap_or(MAX_RETRY_ATTEMPTS).min(MAX_RETRY_ATTEMPTS);
     if failures >= most {
-        return (Outcome::Exhausted, Duration::ZERO);
+        // A limit of the table's own is a verdict in the end; ours is patience that has run out.
+        let ending = transient.max_attempts.map_or(Outcome::Exhausted, |_| Outcome::Rejected);
+        return (ending, Duration::ZERO);
     }
     (Outcome::Retry, retry_wait(failures, transient.wait, jitter))
 }

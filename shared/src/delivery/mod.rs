@@ -2,6 +2,7 @@
 
 mod access;
 mod claimed;
+mod codes;
 mod confirm;
 mod decide;
 mod decision;

@@ -45,7 +45,8 @@ impl Upload {
             let code = ErrorCode::own("NO_CREDENTIALS");
             return self.hold_group(part, HoldScope::Site, code, "has no credentials").await;
         };
-        let options = AccountOptions { transport: claimed.transport };
+        let overrides = self.runner.codes.overrides(part.provider);
+        let options = AccountOptions { transport: claimed.transport, overrides };
         let account = match self.runner.access.open_account(part.site, part.provider, &sealed, &options).await
         {
             Ok(account) => account,
@@ -136,11 +137,20 @@ impl Upload {
             // Where it was our own time that ended, the provider is not to blame.
             let cut_short =
                 answer.is_none() && (within < self.runner.http_timeout || self.runner.must_stop());
-            let answer = answer.unwrap_or_else(|| {
-                let code = Some(ErrorCode::own(if cut_short { "CUT_SHORT" } else { "TIMEOUT" }));
-                Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
-            });
+            let answer = match answer {
+                Some(answer) => answer,
+                None if cut_short => Err(SendError::Unconfirmed(Reply {
+                    code: Some(ErrorCode::own("CUT_SHORT")),
+                    ..Reply::default()
+                })),
+                None => account.read_silence(request, Timestamp::now()),
+            };
             self.report.requests += 1;
+            self.runner.codes.note(
+                &part,
+                answer.as_ref().map_or_else(SendError::reply, |answer| &answer.reply),
+                &mut self.report,
+            );
             let end = |reply: &Reply, class: Class| attempt_end(attempt, reply, class, started.elapsed());
             match answer {
                 Ok(answer) if part.rows.len() > 1 && part.depth < DEPTH_MAX && nothing_looked_at(&answer) => {

@@ -1,6 +1,7 @@
 //! What a provider's answer means for one conversion, before anything is decided about it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,6 +32,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class.
+    pub const ALL: [Class; 8] = [
+        Class::Ok,
+        Class::Perm,
+        Class::Config,
+        Class::Delay,
+        Class::Transient,
+        Class::Split,
+        Class::Unmatched,
+        Class::Ambiguous,
+    ];
+
     /// The word in tables (`provider_error_category`) and data files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +80,16 @@ impl fmt::Display for Class {
     }
 }
 
+impl FromStr for Class {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        let found = Self::ALL.into_iter().find(|class| class.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", known.join(", ")))
+    }
+}
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -93,6 +116,15 @@ pub enum HoldScope {
 }
 
 impl HoldScope {
+    /// Every scope, the smallest first.
+    pub const ALL: [HoldScope; 5] = [
+        HoldScope::Row,
+        HoldScope::ConversionAction,
+        HoldScope::Site,
+        HoldScope::Client,
+        HoldScope::Provider,
+    ];
+
     /// The word in tables and data files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -102,6 +134,16 @@ impl HoldScope {
             HoldScope::Client => "client",
             HoldScope::Provider => "provider",
         }
+    }
+}
+
+impl FromStr for HoldScope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", known.join(", ")))
     }
 }
 

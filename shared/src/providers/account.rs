@@ -3,11 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::receipt::Receipt;
+use super::{Overrides, http::Fault};
 use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Omitted, Secret, Verdict};
 
 /// A boxed future, so that the traits here can be objects.
@@ -18,6 +20,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct AccountOptions {
     /// Which way its conversions take, by the ledger's name, where that was switched after the credentials were stored.
     pub transport: Option<String>,
+    /// What an operator says some of the platform's codes mean.
+    pub overrides: Arc<Overrides>,
 }
 
 /// A site's account at a platform, opened from its credentials.
@@ -62,6 +66,11 @@ pub trait Account: Send + Sync {
 
     /// Whether a reason that a receipt counts can be about this conversion at all, by what was sent of it.
     fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool;
+    /// What it means that the answer to a request that left was not waited for any longer.
+    fn read_silence(&self, _request: &Request, _now: Timestamp) -> Result<Answer, SendError> {
+        let code = Some(ErrorCode::own(Fault::TimedOut.code()));
+        Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
+    }
 }
 
 /// One conversion to be sent.
@@ -185,6 +194,8 @@ pub struct Reply {
     pub request_id: Option<String>,
     /// The code that speaks for the request as a whole.
     pub code: Option<ErrorCode>,
+    /// Codes in it whose meaning nobody has said: each once.
+    pub unknown: Vec<ErrorCode>,
 }
 
 /// An answer that says something about every row.

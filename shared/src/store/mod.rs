@@ -16,6 +16,7 @@ mod receipts;
 mod recover;
 mod runs;
 mod settle;
+mod taxonomy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +36,13 @@ pub use holds::{Hold, HoldFilter, Released};
 pub use partitions::Pruned;
 pub use pause::Pause;
 pub use quota::Quota;
-pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
+pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
 pub use receipts::{DueReceipt, Postponed, ReceiptScope};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
+pub use taxonomy::{NewOverride, TaxonomyOverride, UnknownCode};
 
 /// A pool of connections to one database.
 #[derive(Clone)]

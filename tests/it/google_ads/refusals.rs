@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::domain::{HoldScope, Verdict};
-use shared::providers::google_ads::read_answer;
 use shared::providers::{QuotaScope, SendError};
 
 use super::support::{
     FAILURE, NOW, account, assert_unconfirmed, code, codes, conversion, one_request, plain_request, raw,
-    raw_fixture, read, read_body, time, verdicts,
+    raw_fixture, read, read_answer, read_body, time, verdicts,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use shared::domain::{Conversion, ConversionInput, ErrorCode, Omitted, Secret, Verdict};
-use shared::providers::google_ads::{GoogleAds, GoogleConfig, read_answer};
+use shared::providers::google_ads::taxonomy::Taxonomy;
+use shared::providers::google_ads::{self, GoogleAds, GoogleConfig};
 use shared::providers::http::{RawAnswer, build_client};
 use shared::providers::{Account, AccountOptions, Answer, Packed, Provider, Request, Row, SendError};
 
@@ -135,6 +136,11 @@ pub(super) fn raw_fixture(name: &str) -> RawAnswer {
     let fixture = fixture(name);
     let status = u16::try_from(fixture["status"].as_u64().unwrap()).unwrap();
     raw(status, &fixture["headers"], fixture["body"].to_string().as_bytes())
+}
+
+/// What an answer means by the table that is built in.
+pub(super) fn read_answer(raw: &RawAnswer, request: &Request, now: Timestamp) -> Result<Answer, SendError> {
+    google_ads::read_answer(raw, request, &Taxonomy::default(), now)
 }
 
 /// What the answer of a fixture means for three plain conversions.

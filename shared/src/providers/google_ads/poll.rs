@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::GoogleConfig;
 use super::credentials::Credentials;
 use super::response::{PROCESSING_FAMILY, read_fault, read_status};
-use super::taxonomy::{self, Context};
-use crate::domain::{ConsentState, Conversion, ErrorCode};
+use super::taxonomy::{self, Body, Context, Taxonomy};
+use crate::domain::ErrorCode;
 use crate::providers::{
-    AccessToken, Memo, Receipt, Row, RowAnswer, SendError,
+    AccessToken, Memo, Receipt, Request, Row, RowAnswer, SendError,
     http::{Fault, exchange},
 };
 
@@ -16,27 +16,35 @@ pub(crate) async fn poll(
     client: &reqwest::Client,
     config: &GoogleConfig,
     credentials: &Credentials,
+    taxonomy: &Taxonomy,
     request_id: &str,
     token: &AccessToken,
     now: Timestamp,
 ) -> Result<Receipt, SendError> {
     let url = format!("{}/v1/requestStatus:retrieve", config.data_manager_base_url);
     let Ok(url) = reqwest::Url::parse_with_params(&url, [("requestId", request_id)]) else {
-        return Err(read_fault(Fault::BadRequest));
+        return Err(fault(Fault::BadRequest, credentials, taxonomy, now));
     };
     let get = client.get(url).bearer_auth(token.secret.expose());
     match exchange(get).await {
-        Ok(raw) => read_status(&raw, credentials, now),
-        Err(fault) => Err(read_fault(fault)),
+        Ok(raw) => read_status(&raw, credentials, taxonomy, now),
+        Err(failed) => Err(fault(failed, credentials, taxonomy, now)),
     }
 }
 
+/// A question that failed is read as any request; whatever it says of rows, there are none.
+fn fault(fault: Fault, credentials: &Credentials, taxonomy: &Taxonomy, now: Timestamp) -> SendError {
+    let nothing = Request::empty(credentials.transport.as_str());
+    read_fault(fault, &nothing, taxonomy, now)
+        .map_or_else(|error| error, |answer| SendError::Unavailable(answer.reply))
+}
+
 /// See [`Account::judge`](crate::providers::Account::judge).
-pub(crate) fn judge(reason: &ErrorCode, row: Row<'_>, now: Timestamp) -> RowAnswer {
+pub(crate) fn judge(taxonomy: &Taxonomy, reason: &ErrorCode, row: Row<'_>, now: Timestamp) -> RowAnswer {
     let (family, code) = split(reason);
     let sent = row.conversion.without(row.omitted);
-    let context = Context { memo: Some(Memo::of(&sent)), field: "", now };
-    RowAnswer { verdict: taxonomy::classify(family, code, &context), code: Some(reason.clone()) }
+    let context = Context { memo: Some(Memo::of(&sent)), field: "", now, body: Body::Api };
+    RowAnswer { verdict: taxonomy.classify(family, code, &context), code: Some(reason.clone()) }
 }
 
 /// See [`Account::could_mean`](crate::providers::Account::could_mean).
@@ -51,20 +59,4 @@ fn split(reason: &ErrorCode) -> (&str, &str) {
     text.strip_prefix(PROCESSING_FAMILY)
         .and_then(|rest| rest.strip_prefix('.'))
         .map_or((PROCESSING_FAMILY, text), |code| (PROCESSING_FAMILY, code))
-}
-
-impl taxonomy::About {
-    fn fits(self, sent: &Conversion) -> bool {
-        let ids = &sent.click_ids;
-        match self {
-            taxonomy::About::ClickIds => !ids.is_empty(),
-            taxonomy::About::Gclid => ids.gclid.is_some(),
-            taxonomy::About::Gbraid => ids.gbraid.is_some(),
-            taxonomy::About::Wbraid => ids.wbraid.is_some(),
-            taxonomy::About::Braid => ids.gbraid.is_some() || ids.wbraid.is_some(),
-            taxonomy::About::CustomVariables => !sent.custom_variables.is_empty(),
-            taxonomy::About::UserIdentifiers => !sent.user.is_empty(),
-            taxonomy::About::ConsentNotGiven => sent.consent.ad_user_data != Some(ConsentState::Granted),
-        }
-    }
 }

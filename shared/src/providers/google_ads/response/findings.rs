@@ -1,13 +1,13 @@
 //! What an error envelope says, piece by piece: which code, about which row.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
+use super::judge::Judge;
 use crate::domain::ErrorCode;
 use crate::providers::{
     Memo, RowAnswer,
     google_ads::{
-        taxonomy::{self, Context, Rule},
+        taxonomy::Rule,
         wire::status::{Detail, FieldPathElement, FieldViolation, GoogleAdsError, Status},
     },
 };
@@ -45,17 +45,22 @@ impl Finding {
     }
 
     /// What it means for one row.
-    pub(super) fn answer(&self, memo: Memo, now: Timestamp) -> RowAnswer {
-        let context = Context { memo: Some(memo), field: &self.field, now };
+    pub(super) fn answer(&self, memo: Memo, judge: Judge<'_>) -> RowAnswer {
+        let context = judge.context(Some(memo), &self.field);
         RowAnswer {
-            verdict: taxonomy::classify(&self.family, &self.code, &context),
+            verdict: judge.taxonomy.classify(&self.family, &self.code, &context),
             code: Some(self.error_code()),
         }
     }
 
     /// The rule for the request as a whole.
-    pub(super) fn rule(&self, now: Timestamp) -> Option<&'static Rule> {
-        taxonomy::find(&self.family, &self.code, &Context { memo: None, field: &self.field, now })
+    pub(super) fn rule<'a>(&self, judge: Judge<'a>) -> Option<&'a Rule> {
+        judge.taxonomy.find(&self.family, &self.code, &judge.context(None, &self.field))
+    }
+
+    /// Whether anybody has said what it means.
+    pub(super) fn is_known(&self, judge: Judge<'_>) -> bool {
+        judge.taxonomy.knows(&self.family, &self.code)
     }
 }
 

@@ -1,18 +1,20 @@
 //! The answer to `requestStatus:retrieve`: counts per destination and reason, and never a row.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
+use super::judge::Judge;
 use crate::domain::ErrorCode;
 use crate::providers::{
-    Counted, Receipt, ReceiptPart, ReceiptState, Request, SendError, Target,
+    Answer, Counted, Receipt, ReceiptPart, ReceiptState, Reply, Request, SendError, Target,
     google_ads::{
         credentials::Credentials,
         request::target_of,
+        taxonomy::Taxonomy,
         wire::data_manager::{ErrorCount, RequestStatusPerDestination, RetrieveRequestStatusResponse},
     },
     http::RawAnswer,
 };
-use jiff::Timestamp;
 
 /// The family of the reasons that a receipt counts.
 pub(crate) const PROCESSING_FAMILY: &str = "dataManager.ProcessingErrorReason";
@@ -22,8 +24,11 @@ pub(crate) const PROCESSING_FAMILY: &str = "dataManager.ProcessingErrorReason";
 pub(crate) fn read_status(
     raw: &RawAnswer,
     credentials: &Credentials,
+    taxonomy: &Taxonomy,
     now: Timestamp,
 ) -> Result<Receipt, SendError> {
+    let judge = Judge { taxonomy, now };
+    let nothing = Request::empty(credentials.transport.as_str());
     let reply = super::reply(raw);
     match raw.status {
         200 => {}
@@ -31,21 +36,30 @@ pub(crate) fn read_status(
             return Ok(Receipt { reply, parts: Vec::new() });
         }
         _ => {
-            let nothing = Request::empty(credentials.transport.as_str());
-            return Err(match super::refusal::read_refusal(raw, &nothing, now) {
-                Err(error) => error,
-                Ok(answer) => SendError::Unavailable(answer.reply),
-            });
+            return Err(no_rows(super::refusal::read_refusal(raw, &nothing, judge)));
         }
     }
-    let response: RetrieveRequestStatusResponse = super::read_object(raw)?;
+    let response = super::read_object::<RetrieveRequestStatusResponse>(raw)
+        .filter(|response| !response.request_status_per_destination.is_empty());
+    let Some(response) = response else {
+        return Err(no_rows(super::in_doubt(raw, "UNREADABLE_ANSWER", &nothing, judge)));
+    };
     let statuses = &response.request_status_per_destination;
-    if statuses.is_empty() {
-        return Err(super::unconfirmed(raw, "UNREADABLE_ANSWER"));
-    }
     let alone = statuses.len() == 1;
-    let parts = statuses.iter().map(|status| part(status, alone, credentials)).collect();
-    Ok(Receipt { reply, parts })
+    let parts: Vec<_> = statuses.iter().map(|status| part(status, alone, credentials)).collect();
+    let reasons = statuses.iter().flat_map(|status| &status.error_info.error_counts);
+    let mut unknown: Vec<_> = reasons
+        .map(|count| super::findings::enum_name(&count.reason))
+        .filter(|reason| !taxonomy.knows(PROCESSING_FAMILY, reason))
+        .map(|reason| ErrorCode::foreign(&format!("{PROCESSING_FAMILY}.{reason}")))
+        .collect();
+    unknown.dedup();
+    Ok(Receipt { reply: Reply { unknown, ..reply }, parts })
+}
+
+/// A question has no rows of which an answer could say anything.
+fn no_rows(answer: Result<Answer, SendError>) -> SendError {
+    answer.map_or_else(|error| error, |answer| SendError::Unavailable(answer.reply))
 }
 
 /// The only destination of a request has all of its rows, whatever it is called.
