@@ -14,6 +14,7 @@ mod reading;
 mod recover;
 mod runs;
 mod settle;
+mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub use claim::{Claim, ClaimRequest, ClaimedRow, Opened};
 pub use connect::{DatabaseConfig, connect_once};
 pub use credentials::{SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
-pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
+pub use enqueue::{EnqueueResult, Enqueued, NewConversion};
 pub use error::{Said, StoreError};
 pub use partitions::Pruned;
 pub use pause::Pause;
@@ -37,6 +38,7 @@ pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
+pub use site::{Change, SiteDefaults, StandingDefaults};
 
 /// A pool of connections to one database.
 #[derive(Clone)]
