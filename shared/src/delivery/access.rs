@@ -81,8 +81,8 @@ impl Access {
         Ok(())
     }
 
-    /// Checks a site's credentials, seals them with the newest data key, stores them, and lifts the site's holds.
-    /// Answers the version of that key.
+    /// Checks a site's credentials, seals them with the newest data key, stores them, and lifts the site's holds. A quota key
+    /// that nobody had yet gets what its platform allows. Answers the version of that key.
     pub async fn put_credentials(
         &self,
         site: SiteId,
@@ -96,8 +96,10 @@ impl Access {
         let key = self.newest_key().await?;
         let binding = credentials_binding(site, provider, key.version);
         let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, credentials).await?;
+        let budget = account.budget();
+        let limits = (budget.per_minute, budget.per_day);
         self.store
-            .put_provider_credentials(site, provider, key.version, &sealed, account.quota_key())
+            .put_credentials_with_budget(site, provider, key.version, &sealed, account.quota_key(), limits)
             .await?;
         Ok(key.version)
     }

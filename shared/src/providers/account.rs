@@ -27,6 +27,9 @@ pub trait Account: Send + Sync {
     /// Names what shares one request budget: the credentials' `quota_key`, by default a digest of the client id.
     fn quota_key(&self) -> &str;
 
+    /// What its platform lets one quota key send; a stand-in has no limit.
+    fn budget(&self) -> Budget;
+
     /// Fetches a new access token. One request to the token endpoint; retries are the caller's.
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>>;
 
@@ -41,6 +44,15 @@ pub trait Account: Send + Sync {
         token: &'a AccessToken,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>>;
+}
+
+/// Requests that everything with one quota key may send together; `None`: the platform names no number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// In any 60 s.
+    pub per_minute: Option<u32>,
+    /// In any 24 h.
+    pub per_day: Option<u32>,
 }
 
 /// One conversion to be sent.

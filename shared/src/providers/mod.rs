@@ -8,8 +8,8 @@ mod registry;
 pub mod retry_after;
 
 pub use account::{
-    AccessToken, Account, AccountOptions, Answer, BoxFuture, Memo, Packed, QuotaScope, Reply, Request, Row,
-    RowAnswer,
+    AccessToken, Account, AccountOptions, Answer, BoxFuture, Budget, Memo, Packed, QuotaScope, Reply,
+    Request, Row, RowAnswer,
 };
 pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};

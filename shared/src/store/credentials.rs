@@ -67,24 +67,30 @@ impl Store {
         Ok(stored_key(&row))
     }
 
-    /// Stores a site's sealed credentials and lifts its holds; the group, and how many holds.
-    pub async fn put_provider_credentials(
+    /// Stores a site's sealed credentials and lifts its holds; the group, and how many holds. A quota key that nobody had
+    /// yet gets this budget: requests per minute and per day, `None` for no limit.
+    pub async fn put_credentials_with_budget(
         &self,
         site: SiteId,
         provider: ProviderKey,
         version: KeyVersion,
         sealed: &[u8],
         quota_key: &str,
+        (per_minute, per_day): (Option<u32>, Option<u32>),
     ) -> Result<(GroupId, u64), StoreError> {
+        let limit = |requests: Option<u32>| requests.and_then(|requests| i32::try_from(requests).ok());
         let row = self
             .query_one(
-                "select group_id, holds_lifted from relay.put_provider_credentials($1, $2, $3, $4, $5)",
+                "select group_id, holds_lifted \
+                 from relay.put_credentials_with_budget($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     (&site.0, Type::UUID),
                     (&provider.as_str(), Type::TEXT),
                     (&version.0, Type::INT4),
                     (&sealed, Type::BYTEA),
                     (&quota_key, Type::TEXT),
+                    (&limit(per_minute), Type::INT4),
+                    (&limit(per_day), Type::INT4),
                 ],
             )
             .await?;

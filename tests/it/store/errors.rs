@@ -13,7 +13,14 @@ async fn an_error_of_the_database_quotes_no_row() -> anyhow::Result<()> {
     let refused = world
         .context
         .store
-        .put_provider_credentials(site, ProviderKey::GoogleAds, unknown_key, b"sealed", "quota")
+        .put_credentials_with_budget(
+            site,
+            ProviderKey::GoogleAds,
+            unknown_key,
+            b"sealed",
+            "quota",
+            (None, None),
+        )
         .await
         .map_err(anyhow::Error::from);
 

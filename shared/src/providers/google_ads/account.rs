@@ -7,7 +7,7 @@ use super::credentials::Credentials;
 use super::hex::sha256_hex;
 use super::{oauth, request, send};
 use crate::providers::{
-    AccessToken, Account, Answer, BoxFuture, Packed, Request, Row, SendError, TokenError,
+    AccessToken, Account, Answer, BoxFuture, Budget, Packed, Request, Row, SendError, TokenError,
 };
 
 /// An account, opened from its credentials.
@@ -36,6 +36,10 @@ impl Account for GoogleAccount {
 
     fn quota_key(&self) -> &str {
         &self.quota_key
+    }
+
+    fn budget(&self) -> Budget {
+        self.config.budget(self.credentials.transport)
     }
 
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>> {
