@@ -232,6 +232,7 @@ async fn sent(server: SocketAddr) -> Vec<Result<Vec<Verdict>, SendError>> {
     let token = AccessToken {
         secret: Secret::new("token".to_owned()),
         expires_at: Timestamp::now() + SignedDuration::from_hours(1),
+        scopes: None,
     };
     let mut sent = Vec::new();
     for provider in registry.iter() {

@@ -5,6 +5,7 @@ mod claimed;
 mod decide;
 mod decision;
 mod enqueue;
+mod examine;
 mod flight;
 pub mod limits;
 mod report;
@@ -14,5 +15,6 @@ mod settle;
 
 pub use access::{Access, AccessError};
 pub use enqueue::{ItemAnswer, Producer, ProviderAnswer};
+pub use examine::{Examination, Subject};
 pub use report::{GroupReport, RunError, RunReport, Stopped};
 pub use run::{Deadline, Mode, RunPolicy, Runner};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::examine::{Check, Depth};
 use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Secret, Verdict};
 
 /// A boxed future, so that the traits here can be objects.
@@ -44,6 +45,20 @@ pub trait Account: Send + Sync {
         token: &'a AccessToken,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>>;
+
+    /// Most requests that [`Account::examine`] sends at this depth, so that they can be booked before.
+    fn examine_requests(&self, depth: Depth) -> u32;
+
+    /// Looks at the account with a token that was just fetched, for the conversion action that is named as conversions name
+    /// it, or its own. Nothing is ever recorded by it. What a platform only validates it judges more leniently than what it
+    /// executes, so a look that passes is no proof that a conversion will.
+    fn examine<'a>(
+        &'a self,
+        depth: Depth,
+        token: &'a AccessToken,
+        action: Option<&'a str>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Vec<Check>>;
 }
 
 /// Requests that everything with one quota key may send together; `None`: the platform names no number.
@@ -69,6 +84,8 @@ pub struct AccessToken {
     pub secret: Secret,
     /// When the platform stops accepting it, a safety margin taken off.
     pub expires_at: Timestamp,
+    /// What it was granted for, where the token endpoint said so; `None` of a token that came another way.
+    pub scopes: Option<Vec<String>>,
 }
 
 /// What came of packing rows.

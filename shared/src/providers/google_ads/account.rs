@@ -4,10 +4,12 @@ use jiff::Timestamp;
 
 use super::GoogleConfig;
 use super::credentials::Credentials;
+use super::examine::{self, Look};
 use super::hex::sha256_hex;
 use super::{oauth, request, send};
 use crate::providers::{
-    AccessToken, Account, Answer, BoxFuture, Budget, Packed, Request, Row, SendError, TokenError,
+    AccessToken, Account, Answer, BoxFuture, Budget, Check, Depth, Packed, Request, Row, SendError,
+    TokenError,
 };
 
 /// An account, opened from its credentials.
@@ -57,5 +59,21 @@ impl Account for GoogleAccount {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>> {
         Box::pin(send::send(&self.client, &self.credentials, request, token, now))
+    }
+
+    fn examine_requests(&self, depth: Depth) -> u32 {
+        examine::requests(depth)
+    }
+
+    fn examine<'a>(
+        &'a self,
+        depth: Depth,
+        token: &'a AccessToken,
+        action: Option<&'a str>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Vec<Check>> {
+        let look =
+            Look { client: &self.client, config: &self.config, credentials: &self.credentials, token, now };
+        Box::pin(look.examine(depth, action))
     }
 }

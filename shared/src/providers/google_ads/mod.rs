@@ -2,10 +2,12 @@
 
 mod account;
 mod admit;
+mod checks;
 mod conversion_action;
 mod credentials;
 mod customer_id;
 mod daily_budget;
+mod examine;
 mod hex;
 mod identifiers;
 mod oauth;
@@ -20,7 +22,7 @@ mod wire;
 pub use oauth::read_token;
 pub use response::read_answer;
 
-use crate::domain::{ConversionInput, Country, FieldError, ProviderKey, Secret};
+use crate::domain::{ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret};
 use crate::providers::{
     Account, AccountOptions, Admitted, Budget, Capabilities, Provider, Receipts, Results,
 };
@@ -106,6 +108,10 @@ impl Provider for GoogleAds {
 
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>> {
         admit::admit(input, country)
+    }
+
+    fn can_probe(&self, code: &ErrorCode) -> bool {
+        taxonomy::can_probe(code.as_str())
     }
 
     fn open_account(

@@ -47,6 +47,9 @@ pub struct Rule {
     pub ending: Option<Ending>,
     /// The optional part of the row that can be left out, so that the rest can go.
     pub degrade: Option<String>,
+    /// Of CONFIG: whether a request that is only validated, with its token, proves that it is mended.
+    #[serde(default)]
+    pub probe: bool,
     /// Where the rule holds; everywhere where absent.
     pub when: Option<When>,
     /// For the reader.
@@ -135,6 +138,16 @@ pub fn classify(family: &str, code: &str, context: &Context<'_>) -> Verdict {
         .map_or(Verdict::Failed(Transient { wait: None, max_attempts: Some(UNKNOWN_ATTEMPTS) }), |rule| {
             rule.verdict(context)
         })
+}
+
+/// Whether a request that is only validated proves that what `code` says is mended; `code` as ledger and holds keep it.
+pub fn can_probe(code: &str) -> bool {
+    // An answer without a code of its own: who asks again gets another, or does not.
+    if code.starts_with("HTTP_") {
+        return true;
+    }
+    let (family, code) = code.rsplit_once('.').unwrap_or(("oauth", code));
+    rules(family).iter().any(|rule| rule.class == Class::Config && rule.probe && rule.fits(code))
 }
 
 impl Rule {

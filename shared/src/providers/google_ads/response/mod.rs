@@ -4,7 +4,12 @@ mod ads_api;
 mod data_manager;
 mod findings;
 mod refusal;
+mod search;
 mod throttle;
+mod validation;
+
+pub(crate) use search::read_search;
+pub(crate) use validation::read_validation;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
