@@ -14,5 +14,6 @@ mod holds;
 mod line;
 mod outage;
 mod pauses;
+mod probes;
 mod retries;
 mod taxonomy;

@@ -3,11 +3,13 @@
 mod audit;
 mod credentials;
 mod demo;
+mod doctor;
 mod enqueue;
 mod explain;
 mod keep_partitions;
 mod migrate;
 mod pause;
+mod probe_credentials;
 mod prune;
 mod quota;
 mod recover;
@@ -55,6 +57,8 @@ enum Command {
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
+    Doctor(doctor::Arguments),
+    ProbeCredentials(probe_credentials::Arguments),
     Pause(pause::Arguments),
     Resume(pause::ResumeArguments),
     Quota(quota::Arguments),
@@ -108,6 +112,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Recover(arguments) => recover::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
+        Command::Doctor(arguments) => doctor::run(arguments, output).await,
+        Command::ProbeCredentials(arguments) => probe_credentials::run(arguments, output).await,
         Command::Pause(arguments) => pause::run(arguments, output).await,
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
