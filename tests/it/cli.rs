@@ -3,6 +3,7 @@
 mod bad_input;
 mod credentials;
 mod csv;
+mod doctor;
 mod doors;
 mod operate;
 mod rejects;
