@@ -7,8 +7,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::boot::{ProviderConfig, registry};
-use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId, Verdict};
-use shared::providers::{AccessToken, Account, AccountOptions, Provider, Registry, Row, SendError};
+use shared::domain::{ConversionInput, ErrorCode, ProviderKey, Secret, SiteId, Verdict};
+use shared::providers::{
+    AccessToken, Account, AccountOptions, Check, Depth, Provider, Registry, Row, SendError, proves_mended,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -210,6 +212,27 @@ fn the_times_that_an_adapter_names_are_in_order() {
     }
 }
 
+/// Nothing can be told of an account whose platform is down: a look must not call it broken, and sends what it booked at most.
+#[tokio::test]
+async fn a_look_at_a_platform_that_is_down_finds_no_fault() {
+    let down = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    for address in [nobody(), server(down).await] {
+        let registry = adapters(address);
+        for provider in registry.iter() {
+            for credentials in credentials(provider.key()) {
+                let secret = Secret::new(credentials.to_string());
+                let account = provider.open_account(&secret, &AccountOptions::default()).expect("complete");
+                for depth in [Depth::Cheap, Depth::Probe, Depth::Full] {
+                    let checks = account.examine(depth, &token(), None, Timestamp::now()).await;
+
+                    assert!(!checks.is_empty() && !checks.iter().any(Check::is_red), "{depth:?}: {checks:?}");
+                    assert!(!proves_mended(&checks, &ErrorCode::own("ANY")), "{depth:?}: {checks:?}");
+                }
+            }
+        }
+    }
+}
+
 /// A server that answers every request alike: with these bytes, or by closing the connection.
 async fn server(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
@@ -227,13 +250,17 @@ async fn server(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
-async fn sent(server: SocketAddr) -> Vec<Result<Vec<Verdict>, SendError>> {
-    let registry = adapters(server);
-    let token = AccessToken {
+fn token() -> AccessToken {
+    AccessToken {
         secret: Secret::new("token".to_owned()),
         expires_at: Timestamp::now() + SignedDuration::from_hours(1),
         scopes: None,
-    };
+    }
+}
+
+async fn sent(server: SocketAddr) -> Vec<Result<Vec<Verdict>, SendError>> {
+    let registry = adapters(server);
+    let token = token();
     let mut sent = Vec::new();
     for provider in registry.iter() {
         for credentials in credentials(provider.key()) {
