@@ -166,8 +166,10 @@ async fn an_action_that_is_mended_lets_its_own_conversions_go() -> anyhow::Resul
     world.mend("9981").await?;
 
     let answer = world.probe(json!({})).await?;
+    let parked = world.number("select count(*) from relay.held").await?;
     world.run_worker().await?;
 
+    assert_eq!(parked, 1);
     assert_eq!((answer.lifted, answer.errors_total), (1, 1), "{:?}", answer.errors);
     let mut statuses = Vec::new();
     for name in ["missing-1", "wrong-2", "usual-3"] {
