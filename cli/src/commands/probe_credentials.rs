@@ -1,4 +1,4 @@
-//! `relay probe-credentials`: what every night does, from here.
+//! `relay probe-credentials`: finds grants that were revoked, and lets go what somebody has mended.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::output::{Output, Set, grouped, table};
 /// What is not looked at in so long goes to the next call.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// Look for grants that were revoked, and let go what somebody has mended; every night does so too
+/// Look for grants that were revoked, and let go what somebody has mended: sites in turn, each once a day
 #[derive(Args)]
 pub(super) struct Arguments {
     /// One site only, and at once

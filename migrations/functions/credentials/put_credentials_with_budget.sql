@@ -15,6 +15,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  v_stored record;
 begin
   -- The group before the quota, as there. Of two at once the first makes the key, and neither touches one that is there.
   perform relay.ensure_groups(
@@ -24,14 +26,17 @@ begin
   select p_quota_key, p_per_minute, p_per_day
   where not exists (select from relay.quota where quota.quota_key = p_quota_key)
   on conflict do nothing;
-  return query
   select stored.group_id, stored.holds_lifted
-  from relay.put_provider_credentials(p_site_id, p_provider_key, p_key_version, p_sealed, p_quota_key, p_now) as stored;
+  from relay.put_provider_credentials(p_site_id, p_provider_key, p_key_version, p_sealed, p_quota_key, p_now) as stored
+  into v_stored;
+  -- What was found of the old ones is no news, and the new ones are looked at soon.
+  update relay.delivery_group set probed_at = '-infinity' where delivery_group.group_id = v_stored.group_id;
+  return query select v_stored.group_id, v_stored.holds_lifted;
 end;
 $$;
 
 comment on function relay.put_credentials_with_budget is
   'As relay.put_provider_credentials, and where nobody had the quota key yet it gets this request budget; a key that is known '
-  'keeps what it has. One row. Locks the group.';
+  'keeps what it has. The group''s turn to be probed comes next. One row. Locks the group.';
 
 grant execute on function relay.put_credentials_with_budget to relay_service;

@@ -91,7 +91,7 @@ fn of_standing(context: &Context, site: SiteId, standing: &SiteStanding) -> Vec<
             let code = ErrorCode::foreign(code);
             let says = format!("all of its conversions wait since {}", time(*since));
             let mend = if can_probe(context, standing, &code) {
-                format!("mend what is red below, then relay probe-credentials --site {site}; every hour does so too")
+                format!("mend what is red below, then relay probe-credentials --site {site}")
             } else {
                 "store new credentials: relay credentials put lifts it".to_owned()
             };

@@ -225,12 +225,32 @@ async fn credentials_that_came_after_a_look_are_not_held_for_what_it_found() -> 
     let site = world.site(json!({})).await?;
     let store = &world.context.store;
     let none = std::time::Duration::ZERO;
-    let looked = store.claim_groups_to_probe(Some(site), none, none, 1).await?.remove(0);
-    world.put_credentials(site, json!({})).await?;
+    let code = ErrorCode::own("invalid_grant");
+    let ours = format!(
+        "select from relay.put_credentials_with_budget('{site}', 'google_ads', 1, '', 'k', null, null)"
+    );
+    let older = format!("select from relay.put_provider_credentials('{site}', 'google_ads', 1, '', 'k')");
 
-    let opened = store.hold_group(looked.group, &ErrorCode::own("invalid_grant"), looked.probed_at).await?;
+    for put in [ours, older] {
+        let looked = store.claim_groups_to_probe(Some(site), none, none, 1).await?.remove(0);
+        world.sql.batch_execute(&put).await?;
+        let opened = store.hold_group(looked.group, &code, looked.probed_at).await?;
 
-    assert!(!opened && hold_of(&world, site).await?.is_empty());
+        assert!(!opened && hold_of(&world, site).await?.is_empty(), "{put}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn new_credentials_are_looked_at_with_the_next_run() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.probe(json!({})).await?;
+    world.put_credentials(site, json!({ "refresh_token": "invalid_grant" })).await?;
+
+    let answer = world.probe(json!({})).await?;
+
+    assert_eq!((answer.total, answer.held), (1, 1));
     Ok(())
 }
 
