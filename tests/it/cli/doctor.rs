@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::SiteId;
-use tests::world::World;
+use tests::world::{World, row};
 use uuid::Uuid;
 
 use super::{Ran, Relay, good};
@@ -130,6 +130,24 @@ async fn our_own_side_is_looked_at_as_well() {
     assert_eq!(checks(&stopped.json(), "failed"), ["pause", "circuit", "token"], "{stopped:?}");
     assert_eq!((unknown.code, checks(&unknown.json(), "failed")), (Some(5), vec!["site".to_owned()]));
     assert_eq!(checks(&bare.json(), "failed"), ["credentials", "hold"], "{bare:?}");
+}
+
+#[tokio::test]
+async fn what_is_parked_is_red_and_another_action_can_be_looked_at() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    let mut sale = row("sale", "ok", 1);
+    sale["conversion_action"] = json!("9981");
+    world.enqueue(site, &[sale]).await.unwrap();
+    world.run_worker().await.unwrap();
+
+    let own = doctor(&world, site, &["--json"]).await;
+    let named = doctor(&world, site, &["--conversion-action", "9981", "--json"]).await;
+    let malformed = doctor(&world, site, &["--conversion-action", "My action", "--json"]).await;
+
+    assert_eq!(checks(&own.json(), "failed"), ["parked"], "{own:?}");
+    assert_eq!(checks(&named.json(), "failed"), ["parked", "action", "request"], "{named:?}");
+    assert_eq!(checks(&malformed.json(), "failed"), ["parked", "action", "request"], "{malformed:?}");
 }
 
 #[tokio::test]
