@@ -4,6 +4,7 @@ mod bad_input;
 mod codes;
 mod credentials;
 mod csv;
+mod doctor;
 mod doors;
 mod operate;
 mod rejects;

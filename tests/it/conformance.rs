@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use shared::boot::{ProviderConfig, registry};
 use shared::domain::{Class, ConversionInput, ErrorCode, Omitted, ProviderKey, Secret, SiteId, Verdict};
 use shared::providers::{
-    AccessToken, Account, AccountOptions, Override, Provider, Registry, Row, SendError, reasons,
+    AccessToken, Account, AccountOptions, Check, Depth, Override, Provider, Registry, Row, SendError,
+    proves_mended, reasons,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -263,6 +264,27 @@ fn the_times_that_an_adapter_names_are_in_order() {
     }
 }
 
+/// Nothing can be told of an account whose platform is down: a look must not call it broken, and sends what it booked at most.
+#[tokio::test]
+async fn a_look_at_a_platform_that_is_down_finds_no_fault() {
+    let down = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    for address in [nobody(), server(down).await] {
+        let registry = adapters(address);
+        for provider in registry.iter() {
+            for credentials in credentials(provider.key()) {
+                let secret = Secret::new(credentials.to_string());
+                let account = provider.open_account(&secret, &AccountOptions::default()).expect("complete");
+                for depth in [Depth::Cheap, Depth::Probe, Depth::Full] {
+                    let checks = account.examine(depth, &token(), None, Timestamp::now()).await;
+
+                    assert!(!checks.is_empty() && !checks.iter().any(Check::is_red), "{depth:?}: {checks:?}");
+                    assert!(!proves_mended(&checks, &ErrorCode::own("ANY")), "{depth:?}: {checks:?}");
+                }
+            }
+        }
+    }
+}
+
 /// A server that answers every request alike: with these bytes, or by closing the connection.
 async fn server(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
@@ -280,12 +302,17 @@ async fn server(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
-async fn sent(server: SocketAddr) -> Vec<Result<Vec<Verdict>, SendError>> {
-    let registry = adapters(server);
-    let token = AccessToken {
+fn token() -> AccessToken {
+    AccessToken {
         secret: Secret::new("token".to_owned()),
         expires_at: Timestamp::now() + SignedDuration::from_hours(1),
-    };
+        scopes: None,
+    }
+}
+
+async fn sent(server: SocketAddr) -> Vec<Result<Vec<Verdict>, SendError>> {
+    let registry = adapters(server);
+    let token = token();
     let mut sent = Vec::new();
     for provider in registry.iter() {
         for credentials in credentials(provider.key()) {

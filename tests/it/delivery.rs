@@ -16,6 +16,7 @@ mod holds;
 mod line;
 mod outage;
 mod pauses;
+mod probes;
 mod retries;
 mod taxonomy;
 mod wide_holds;

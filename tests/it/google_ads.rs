@@ -4,6 +4,7 @@ mod admission;
 mod answers;
 mod classes;
 mod credentials;
+mod examine;
 mod exchange;
 mod overrides;
 mod refusals;

@@ -1,5 +1,7 @@
 //! The local stand-in for Google: it refuses what Google refuses, and counts exactly.
 
+mod accounts;
+
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use relay_cli::sandbox::{Options, Sandbox, start};
@@ -43,10 +45,17 @@ impl Google {
     }
 
     async fn status_of(&self, ingested: &Answer) -> Result<Value> {
+        Ok(self.receipt_of(ingested).await?["requestStatusPerDestination"][0].clone())
+    }
+
+    async fn receipt_of(&self, ingested: &Answer) -> Result<Value> {
         let request_id = ingested.1["requestId"].as_str().context("no request id")?;
         let path = format!("/v1/requestStatus:retrieve?requestId={request_id}");
-        let (_, body) = call(&self.sandbox.base_url(), "GET", &path, &self.token, "").await?;
-        Ok(body["requestStatusPerDestination"][0].clone())
+        Ok(call(&self.sandbox.base_url(), "GET", &path, &self.token, "").await?.1)
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        call(&self.sandbox.base_url(), "POST", path, &self.token, &body.to_string()).await
     }
 
     async fn ledger(&self) -> Result<Value> {
@@ -128,6 +137,71 @@ async fn a_receipt_counts_reasons_and_never_names_a_row() -> Result<()> {
     assert_eq!(status["eventsIngestionStatus"]["recordCount"], "2");
     let reason = json!({"reason": "PROCESSING_ERROR_REASON_CLICK_NOT_FOUND", "recordCount": "1"});
     assert_eq!(status["errorInfo"]["errorCounts"], json!([reason]));
+    Ok(())
+}
+
+/// The document as Google's own message type reads it.
+fn understood(message: &str, document: Value) -> Result<Value> {
+    let mut checked = tests::proto::check(&[("answer", message, document)])?;
+    checked.remove(0).understood.map_err(anyhow::Error::msg)
+}
+
+#[tokio::test]
+async fn a_receipt_is_told_per_destination_in_googles_own_type() -> Result<()> {
+    let google = Google::start(Options { processing: Duration::ZERO, ..Options::default() }).await?;
+    let mut refused = event("oc_1", "sandbox-reason.CLICK_NOT_FOUND-1");
+    refused["destinationReferences"] = json!(["77"]);
+    let mut warned = event("oc_2", "sandbox-warning.INTERNAL_ERROR-2");
+    warned["destinationReferences"] = json!(["78"]);
+    let ingested = google.ingest_for(&["77", "78"], json!([refused, warned])).await?;
+
+    let receipt = google.receipt_of(&ingested).await?;
+
+    let receipt = understood("google.ads.datamanager.v1.RetrieveRequestStatusResponse", receipt)?;
+    let [first, second] = receipt["requestStatusPerDestination"].as_array().context("no list")?.as_slice()
+    else {
+        panic!("{receipt}");
+    };
+    assert_eq!(
+        (&first["destination"]["reference"], &first["requestStatus"]),
+        (&json!("77"), &json!("FAILED"))
+    );
+    assert_eq!(first["errorInfo"]["errorCounts"][0]["recordCount"], "1");
+    assert_eq!((&second["requestStatus"], second.get("errorInfo")), (&json!("SUCCESS"), None));
+    let warning = json!({"recordCount": "1", "reason": "PROCESSING_WARNING_REASON_INTERNAL_ERROR"});
+    assert_eq!(second["warningInfo"]["warningCounts"], json!([warning]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_identical_row_of_a_known_transaction_adjusts_it_and_harms_nothing() -> Result<()> {
+    let google = Google::start(Options { processing: Duration::ZERO, ..Options::default() }).await?;
+    let row = event("oc_1", "a");
+    google.ingest(json!([row])).await?;
+
+    let again = google.ingest(json!([row])).await?;
+
+    assert_eq!(google.status_of(&again).await?["requestStatus"], "SUCCESS");
+    let entry = google.ledger().await?["entries"][0].clone();
+    assert_eq!((&entry["counted"], &entry["adjustments"]), (&json!(1), &json!(1)), "{entry}");
+    assert_eq!(entry["last_value"], "12.5");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_that_is_only_validated_is_counted_nowhere() -> Result<()> {
+    let google = Google::start(Options::default()).await?;
+    let account = json!({"accountType": "GOOGLE_ADS", "accountId": "1234567890"});
+    let destinations = json!([{"operatingAccount": account, "productDestinationId": "77"}]);
+    let ingest = json!({"destinations": destinations, "events": [event("oc_1", "a")], "validateOnly": true});
+    let upload =
+        json!({"conversions": [conversion("o1", "a")], "partialFailure": true, "validateOnly": true});
+
+    let (ingested, _) = google.post("/v1/events:ingest", &ingest).await?;
+    let (uploaded, answer) = google.post("/v26/customers/1234567890:uploadClickConversions", &upload).await?;
+
+    assert_eq!((ingested, uploaded, answer.get("results")), (200, 200, None));
+    assert_eq!(google.sandbox.summary().orders, 0);
     Ok(())
 }
 

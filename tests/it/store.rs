@@ -1,6 +1,7 @@
 //! The database itself: who may do what, how it came to be, what it says of itself, and how it lives for years.
 
 mod audit;
+mod budgets;
 mod catalogue;
 mod errors;
 mod long_life;

@@ -64,6 +64,9 @@ def families():
 
 def message_class(name):
     """The plain protobuf class: the published ones are wrappers that json_format does not know."""
+    if "SearchGoogleAds" in name:
+        # Mentions every resource there is, and takes seconds to read them.
+        import google.ads.googleads.v26.services.types.google_ads_service  # noqa: F401
     return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name))
 
 

@@ -7,7 +7,8 @@ update relay.delivery_group set
   urgent_floor_at = urgent_floor_at - interval '{interval}',
   floor_until = floor_until - interval '{interval}',
   paused_until = paused_until - interval '{interval}',
-  linger_until = linger_until - interval '{interval}';
+  linger_until = linger_until - interval '{interval}',
+  probed_at = probed_at - interval '{interval}';
 update relay.ready set
   next_attempt_at = next_attempt_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
 update relay.conversion set

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use shared::boot::{Config, migrate, open_context};
 use shared::delivery::{Deadline, ItemAnswer};
 use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId};
-use shared::engine::tasks::{confirm, recover, upload};
+use shared::engine::tasks::{confirm, probe_credentials, recover, upload};
 use shared::engine::{Context, Fields};
+use shared::providers::http::build_client;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -149,6 +150,20 @@ impl World {
     pub async fn recover(&self, event: Value) -> anyhow::Result<recover::Answer> {
         let request = recover::Request::parse(fields(event))?;
         recover::run(&self.context, &request, Deadline::after(Duration::from_secs(60))).await
+    }
+
+    /// Looks at credentials as this event asks.
+    pub async fn probe(&self, event: Value) -> anyhow::Result<probe_credentials::Answer> {
+        let request = probe_credentials::Request::parse(fields(event))?;
+        probe_credentials::run(&self.context, &request, Deadline::after(Duration::from_secs(60))).await
+    }
+
+    /// Puts an account or a conversion action of the stand-in in order.
+    pub async fn mend(&self, id: &str) -> anyhow::Result<()> {
+        let url = format!("{}/sandbox/mend?id={id}", self.sandbox.base_url());
+        let answer = build_client(Duration::from_secs(2))?.post(url).send().await?;
+        anyhow::ensure!(answer.status() == 200, "{id} was not mended");
+        Ok(())
     }
 
     /// Turns the clock forward, by moving every time that is waited for back.

@@ -5,6 +5,7 @@ mod confirm;
 mod credentials;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod enqueue;
 mod explain;
 mod holds;
@@ -12,6 +13,7 @@ mod keep_partitions;
 mod meaning;
 mod migrate;
 mod pause;
+mod probe_credentials;
 mod prune;
 mod quota;
 mod recover;
@@ -64,6 +66,8 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     Taxonomy(taxonomy::Arguments),
     Holds(holds::Arguments),
+    Doctor(doctor::Arguments),
+    ProbeCredentials(probe_credentials::Arguments),
     Pause(pause::Arguments),
     Resume(pause::ResumeArguments),
     Quota(quota::Arguments),
@@ -121,6 +125,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Holds(arguments) => holds::run(arguments, output).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments, output).await,
         Command::Taxonomy(arguments) => taxonomy::run(arguments, output).await,
+        Command::Doctor(arguments) => doctor::run(arguments, output).await,
+        Command::ProbeCredentials(arguments) => probe_credentials::run(arguments, output).await,
         Command::Pause(arguments) => pause::run(arguments, output).await,
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,

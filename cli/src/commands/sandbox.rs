@@ -30,6 +30,7 @@ With *times it holds for so many requests, and is ok from then on.
   slow.<ms>                the whole request is answered so much later
   error.<CODE>             the row is refused; also error.<family>.<CODE>
   reason.<REASON>          Data Manager takes the row, its receipt counts it under this reason
+  warning.<REASON>         Data Manager takes the row, its receipt warns of this reason
   http.<status>            the whole request is refused with this status, nothing recorded
   http.<status>.<seconds>  the same with Retry-After
   http.400.row             the same, and the body says which row
@@ -39,8 +40,9 @@ With *times it holds for so many requests, and is ok from then on.
   reset-before             the connection is reset, nothing recorded
   garbage                  recorded, then a 200 that cannot be read
 
-Refresh tokens that contain invalid_grant, invalid_client, token_503, scope_missing or expired_once are answered so.
-Customer ids that begin with 9991 to 9994 are accounts out of order.
+Refresh tokens that contain invalid_grant, invalid_client, token_503, scope_missing, adwords_missing or expired_once are
+answered so. Customer ids that begin with 9991 to 9994 are accounts out of order, conversion actions that begin with 9981 to
+9984 actions out of order; POST /sandbox/mend?id=… puts one in order.
 GET /sandbox/ledger and /sandbox/requests show what was counted; DELETE /sandbox/ledger forgets it.";
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {

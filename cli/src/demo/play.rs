@@ -10,6 +10,7 @@ use shared::delivery::limits::lease;
 use shared::domain::{ConversionId, ProviderKey};
 use shared::engine::Fields;
 use shared::engine::tasks::{recover, upload};
+use shared::store::Change;
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +95,7 @@ async fn seed(stage: &Stage) -> anyhow::Result<()> {
     context.store.put_circuit_setting(CIRCUIT_OPEN_SECONDS).await?;
     for site in Site::ALL {
         let country = COUNTRY.parse().map_err(anyhow::Error::msg)?;
-        context.store.put_site(site.id(), Some(country)).await?;
+        context.store.put_site_defaults(site.id(), Change::Set(country), Change::Kept, Change::Kept).await?;
         if let Some(credentials) = site.credentials() {
             context.access.put_credentials(site.id(), ProviderKey::GoogleAds, &credentials).await?;
         }

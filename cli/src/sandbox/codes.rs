@@ -56,6 +56,11 @@ const PROCESSING: &str = "\
     REASON_TOO_RECENT_CLICK REASON_INVALID_CLICK REASON_INVALID_OPERATING_ACCOUNT_FOR_CLICK \
     REASON_CLICK_NOT_FOUND REASON_EXTERNAL_ATTRIBUTION_DATA_MISSING";
 
+/// `ProcessingWarningReason` without the prefix `PROCESSING_WARNING_REASON_`. As above.
+const WARNING: &str = "\
+    UNSPECIFIED KEK_PERMISSION_DENIED DEK_DECRYPTION_ERROR DECRYPTION_ERROR WIP_AUTH_FAILED INVALID_WIP INVALID_KEK \
+    USER_IDENTIFIER_DECRYPTION_ERROR INTERNAL_ERROR AWS_AUTH_FAILED";
+
 /// Whether either upload service of the Google Ads API publishes the code.
 pub(super) fn is_upload_code(code: &str) -> bool {
     UPLOAD.split_whitespace().chain(ADJUSTMENT.split_whitespace()).any(|known| known == code)
@@ -68,4 +73,11 @@ pub(super) fn processing_reason(name: &str) -> Option<String> {
         .split_whitespace()
         .find(|known| *known == short || known.strip_prefix("REASON_") == Some(short))
         .map(|known| format!("PROCESSING_ERROR_{known}"))
+}
+
+/// The full name of a warning, from the full name or from one without its prefix.
+pub(super) fn warning_reason(name: &str) -> Option<String> {
+    let short = name.strip_prefix("PROCESSING_WARNING_REASON_").unwrap_or(name);
+    let known = WARNING.split_whitespace().find(|known| *known == short)?;
+    Some(format!("PROCESSING_WARNING_REASON_{known}"))
 }

@@ -33,6 +33,8 @@ pub(super) enum Effect {
     Error(Code),
     /// The row is taken, and its receipt counts it under this reason.
     Reason(String),
+    /// The row is taken, and its receipt warns of this reason.
+    Warning(String),
     /// The whole request meets this end.
     Whole(Whole),
 }
@@ -106,6 +108,7 @@ fn parse_effect(name: &str) -> Option<Effect> {
         ("slow", Some(ms)) => Effect::Slow(Duration::from_millis(ms.parse().ok()?).min(SLOW_MAX)),
         ("error", Some(code)) => Effect::Error(Code::parse(code)?),
         ("reason", Some(code)) => Effect::Reason(codes::processing_reason(code)?),
+        ("warning", Some(code)) => Effect::Warning(codes::warning_reason(code)?),
         ("http", Some(status)) => Effect::Whole(parse_status(status)?),
         ("refuse", Some(code)) => Effect::Whole(Whole::Refuse(Code::parse(code)?)),
         ("timeout", None) => Effect::Whole(Whole::Timeout),
@@ -171,7 +174,8 @@ impl Spent {
                 | Effect::Slow(_)
                 | Effect::Whole(_)
                 | Effect::Error(_)
-                | Effect::Reason(_) => {}
+                | Effect::Reason(_)
+                | Effect::Warning(_) => {}
             }
         }
         (delay, end)
@@ -188,6 +192,13 @@ impl Spent {
     pub(super) fn rule_receipt(&mut self, order: Option<&Order>) -> Option<String> {
         let order = order?;
         let Effect::Reason(reason) = &order.directive.effect else { return None };
+        self.spend(order).then(|| reason.clone())
+    }
+
+    /// The reason of which this row's receipt warns now, if its directive has one left.
+    pub(super) fn rule_warning(&mut self, order: Option<&Order>) -> Option<String> {
+        let order = order?;
+        let Effect::Warning(reason) = &order.directive.effect else { return None };
         self.spend(order).then(|| reason.clone())
     }
 

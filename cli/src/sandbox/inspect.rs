@@ -22,6 +22,11 @@ pub(super) fn answer(state: &Mutex<State>, method: &Method, uri: &Uri) -> Answer
             lock(state).reset();
             Answer::json(200, &json!({"ok": true}))
         }
+        (Method::POST, "/sandbox/mend") => match query(uri).get("id") {
+            Some(id) if lock(state).mended.mend(id) => Answer::json(200, &json!({"ok": true, "id": id})),
+            Some(_) => Answer::json(503, &json!({"error": "too much was mended: DELETE /sandbox/ledger"})),
+            None => Answer::json(400, &json!({"error": "id must name an account or a conversion action"})),
+        },
         (Method::GET, "/sandbox/requests") => {
             let last = match query(uri).get("last").map(|last| last.parse::<usize>()) {
                 None => LAST_DEFAULT,

@@ -18,6 +18,7 @@
 //! | `slow.<ms>` | the answer to the whole request comes so much later (at most 120 s) |
 //! | `error.<CODE>`, `error.<family>.<CODE>` | the row is refused: in Google Ads inside a partial failure (the family is the upload service's own unless named), in Data Manager with the whole request, at `events[N]`, with the code as its reason |
 //! | `reason.<REASON>` | Data Manager takes the row and its receipt counts it under this reason, with or without `PROCESSING_ERROR_REASON_`; Google Ads has no receipts and takes the row |
+//! | `warning.<REASON>` | Data Manager takes the row, and its receipt warns of this reason, with or without `PROCESSING_WARNING_REASON_` |
 //! | `http.<status>` | the whole request is refused with this status, nothing recorded |
 //! | `http.<status>.<seconds>` | the same with `Retry-After`; a 429 also says so in its body |
 //! | `http.400.row` | the same, and the body says which row |
@@ -33,14 +34,18 @@
 //! # Refresh tokens and accounts
 //!
 //! A refresh token that contains `invalid_grant`, `invalid_client` or `token_503` is answered so;
-//! `scope_missing` gives a token that Data Manager refuses; `expired_once` gives a first token that both APIs
-//! refuse, and good ones after it. Customer ids that begin with 9991 (not allowlisted for the Google Ads API),
-//! 9992 (customer data terms not accepted), 9993 (no permission) and 9994 (not enabled) are accounts out of order.
+//! `scope_missing` gives a token that Data Manager refuses, `adwords_missing` one that the Google Ads API refuses, and the
+//! answer says which scope it has; `expired_once` gives a first token that both APIs refuse, and good ones after it.
+//! Customer ids that begin with 9991 (not allowlisted for the Google Ads API), 9992 (customer data terms not accepted),
+//! 9993 (no permission) and 9994 (not enabled) are accounts out of order. So are conversion actions whose number begins with
+//! 9981 (there is none), 9982 (takes no uploads), 9983 (of the account's manager), 9984 (one per click: no braids); 9985 is
+//! there twice, the manager's and the account's own. `googleAds:search` knows all of them, and two questions.
 //!
 //! # Looking inside
 //!
 //! - `GET /sandbox/ledger`: per account, conversion action and order how often it was `counted` as a new
 //!   conversion, how often it was `received` in a request that was processed, its last value; and `totals`.
+//! - `POST /sandbox/mend?id=9993000001`: puts an account or a conversion action in order.
 //! - `GET /sandbox/requests?last=20`: the last requests, without tokens and bodies.
 //! - `DELETE /sandbox/ledger`: forgets all of it, counters of `*times` and receipts included; tokens stay good.
 
@@ -65,6 +70,7 @@ use serde::Serialize;
 use server::{Knobs, Stand};
 pub use state::Totals;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -82,6 +88,9 @@ pub struct Options {
     pub ledger_max: usize,
     /// Requests per OAuth client and minute at the two APIs; more are answered 429. Google's number is 300.
     pub requests_per_minute: Option<u32>,
+    /// Versions of the Google Ads API that are there. Older ones were sunset and answer `UNSUPPORTED_VERSION`, newer ones
+    /// never were. <https://developers.google.com/google-ads/api/docs/sunset-dates>, read 2026-11-22.
+    pub versions: RangeInclusive<u32>,
     /// The clock that judges event times, token lifetimes and receipts.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -93,6 +102,7 @@ impl Default for Options {
             latency: Duration::ZERO,
             ledger_max: 1_000_000,
             requests_per_minute: None,
+            versions: 23..=26,
             clock: Arc::new(Timestamp::now),
         }
     }
@@ -132,6 +142,7 @@ pub async fn start(listen: SocketAddr, options: Options) -> anyhow::Result<Sandb
         latency: options.latency,
         ledger_max: options.ledger_max,
         requests_per_minute: options.requests_per_minute,
+        versions: options.versions,
     };
     let stand = Arc::new(Stand { state: Mutex::default(), knobs, clock: options.clock });
     let stop = CancellationToken::new();

@@ -11,6 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ pub(super) struct Knobs {
     pub(super) latency: Duration,
     pub(super) ledger_max: usize,
     pub(super) requests_per_minute: Option<u32>,
+    pub(super) versions: RangeInclusive<u32>,
 }
 
 /// The state. Nothing panics half-way through a change, so a poisoned lock holds a state as good as any.
@@ -110,10 +112,7 @@ fn decide(stand: &Stand, head: &Parts, body: &[u8]) -> Answer {
             let id = query(&head.uri).remove("requestId");
             data_manager::retrieve(state, authorization, id.as_deref(), knobs, now)
         }
-        (method, path) => match ads_api::Call::of(&method, path) {
-            Some(call) => ads_api::upload(state, &call, &head.headers, body, knobs, now),
-            None => Answer::html(404, "Not Found"),
-        },
+        _ => ads_api::answer(state, head, body, knobs, now).unwrap_or_else(|| Answer::html(404, "Not Found")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything that the stand-in remembers, behind one lock, so that what it counts is exact.
 
+use super::account::Mended;
 use super::data_manager::Receipts;
 use super::directive::Spent;
 use super::ledger::{Entered, Ledger};
@@ -24,6 +25,7 @@ pub(super) struct State {
     pub(super) receipts: Receipts,
     pub(super) totals: Totals,
     pub(super) log: VecDeque<Logged>,
+    pub(super) mended: Mended,
     /// Number for what Google numbers: requests and jobs.
     pub(super) sequence: u64,
     budget: HashMap<String, (i64, u32)>,

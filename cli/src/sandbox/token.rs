@@ -29,7 +29,7 @@ pub(super) struct Tokens {
 
 struct Token {
     expires_at: Timestamp,
-    covers_data_manager: bool,
+    lacks: Option<Api>,
     spoiled: bool,
     client: String,
 }
@@ -68,7 +68,7 @@ impl Tokens {
         if token.spoiled || token.expires_at <= now {
             return Err(Unauthorised::Expired);
         }
-        if api == Api::DataManager && !token.covers_data_manager {
+        if token.lacks == Some(api) {
             return Err(Unauthorised::Scope);
         }
         Ok(token.client.clone())
@@ -79,8 +79,10 @@ impl Tokens {
         self.spoiled.clear();
     }
 
-    fn issue(&mut self, refresh_token: &str, client: &str, now: Timestamp) -> (String, bool) {
-        let covers_data_manager = !refresh_token.contains("scope_missing");
+    fn issue(&mut self, refresh_token: &str, client: &str, now: Timestamp) -> (String, Option<Api>) {
+        let lacks = [("scope_missing", Api::DataManager), ("adwords_missing", Api::GoogleAds)]
+            .into_iter()
+            .find_map(|(word, api)| refresh_token.contains(word).then_some(api));
         let spoiled = refresh_token.contains("expired_once")
             && self.spoiled.len() < SPOILED_MAX
             && self.spoiled.insert(refresh_token.to_owned());
@@ -91,10 +93,10 @@ impl Tokens {
         }
         let text = format!("ya29.sandbox-{}", Uuid::new_v4().simple());
         let expires_at = now.saturating_add(SignedDuration::from_secs(LIFETIME_SECONDS)).unwrap_or(now);
-        let token = Token { expires_at, covers_data_manager, spoiled, client: client.to_owned() };
+        let token = Token { expires_at, lacks, spoiled, client: client.to_owned() };
         self.live.insert(text.clone(), token);
         self.oldest_first.push_back(text.clone());
-        (text, covers_data_manager)
+        (text, lacks)
     }
 }
 
@@ -129,9 +131,13 @@ pub(super) fn answer(state: &mut State, content_type: Option<&str>, body: &[u8],
         return refusal(503, "temporarily_unavailable", "The service is currently unavailable.");
     }
 
-    let (token, covers_data_manager) = state.tokens.issue(refresh_token, client, now);
+    let (token, lacks) = state.tokens.issue(refresh_token, client, now);
     state.totals.tokens_issued += 1;
-    let scope = if covers_data_manager { format!("{ADWORDS} {DATA_MANAGER}") } else { ADWORDS.to_owned() };
+    let scope = match lacks {
+        None => format!("{ADWORDS} {DATA_MANAGER}"),
+        Some(Api::DataManager) => ADWORDS.to_owned(),
+        Some(Api::GoogleAds) => DATA_MANAGER.to_owned(),
+    };
     let body = json!({
         "access_token": token, "expires_in": LIFETIME_SECONDS, "scope": scope, "token_type": "Bearer",
     });

@@ -6,6 +6,8 @@ create or replace function relay.keep_provider_credentials(
   p_quota_key text,
   p_client_key text,
   p_transport text,
+  p_per_minute integer,     -- of a new quota key; null: no limit
+  p_per_day integer,
   p_now timestamptz default null  -- last; only tests set the clock
 )
 returns table (group_id integer, holds_lifted integer)
@@ -18,7 +20,9 @@ as $$
 begin
   -- The group is locked by it, and stays so.
   select put.group_id, put.holds_lifted
-  from relay.put_provider_credentials(p_site_id, p_provider_key, p_key_version, p_sealed, p_quota_key, p_now) as put
+  from relay.put_credentials_with_budget(
+    p_site_id, p_provider_key, p_key_version, p_sealed, p_quota_key, p_per_minute, p_per_day, p_now
+  ) as put
   into group_id, holds_lifted;
   update relay.delivery_group
   set client_key = p_client_key, transport = p_transport
@@ -28,7 +32,7 @@ end;
 $$;
 
 comment on function relay.keep_provider_credentials is
-  'Stores a site''s sealed credentials as relay.put_provider_credentials does, with what is known of them unsealed: a digest '
+  'Stores a site''s sealed credentials as relay.put_credentials_with_budget does, with what is known of them unsealed: a digest '
   'of the OAuth client, by which a hold of the client finds its sites, and the transport that they name, which ends a switch '
   'to another. One row. Locks the group.';
 

@@ -36,6 +36,8 @@ type TokenPlace = Arc<AsyncMutex<LastToken>>;
 #[derive(Default)]
 struct LastToken {
     token: Option<Arc<AccessToken>>,
+    /// When this process fetched it; `None` of one that another process shared.
+    fetched: Option<Instant>,
     /// And when it gave none. Those who waited for it take it as their own: ten that asked a dead endpoint one after the
     /// other would hold their claims for longer than their leases.
     failure: Option<(Instant, TokenError)>,
@@ -68,6 +70,11 @@ impl Access {
         Self { store, vault, registry, key_source, tokens: Mutex::new(HashMap::new()) }
     }
 
+    /// The database that they are kept in.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The platforms of this process.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -81,8 +88,8 @@ impl Access {
         Ok(())
     }
 
-    /// Checks a site's credentials, seals them with the newest data key, stores them, and lifts the site's holds.
-    /// Answers the version of that key.
+    /// Checks a site's credentials, seals them with the newest data key, stores them, and lifts the site's holds. A quota key
+    /// that nobody had yet gets what its platform allows. Answers the version of that key.
     pub async fn put_credentials(
         &self,
         site: SiteId,
@@ -100,6 +107,8 @@ impl Access {
             quota_key: account.quota_key(),
             client_key: account.client_key(),
             transport: account.transport(),
+            per_minute: account.budget().per_minute,
+            per_day: account.budget().per_day,
         };
         self.store.keep_provider_credentials(site, provider, key.version, &sealed, &facts).await?;
         Ok(key.version)
@@ -147,24 +156,55 @@ impl Access {
             warn!(provider = %provider, error = format!("{error:#}"), "the shared access token could not be read");
             None
         });
-        let token = match shared.filter(good) {
-            Some(token) => token,
-            None => {
-                let token = match account.refresh_token().await {
-                    Ok(token) => token,
-                    Err(failure) => {
-                        place.failure = Some((Instant::now(), failure.clone()));
-                        return Err(failure);
-                    }
-                };
-                if let Err(error) = self.share_token(provider, account.token_key(), &token).await {
-                    warn!(provider = %provider, error = format!("{error:#}"), "the access token could not be shared");
-                }
-                token
-            }
+        let Some(token) = shared.filter(good) else {
+            return self.fetch_token(provider, account, &mut place).await;
         };
         let token = Arc::new(token);
         place.token = Some(Arc::clone(&token));
+        place.fetched = None;
+        Ok(token)
+    }
+
+    /// A token that this process fetched at `since` or later, else one that it fetches now: one that is kept is good for an
+    /// hour after its grant was revoked.
+    pub async fn fresh_token(
+        &self,
+        provider: ProviderKey,
+        account: &dyn Account,
+        since: Instant,
+    ) -> Result<Arc<AccessToken>, TokenError> {
+        let place = self.token_place(account.token_key());
+        let mut place = place.lock().await;
+        if let Some((_, failure)) = place.failure.as_ref().filter(|(failed, _)| *failed >= since) {
+            return Err(failure.clone());
+        }
+        let fetched = place.fetched.is_some_and(|fetched| fetched >= since);
+        if let Some(token) =
+            place.token.as_ref().filter(|token| fetched && token.expires_at > Timestamp::now())
+        {
+            return Ok(Arc::clone(token));
+        }
+        self.fetch_token(provider, account, &mut place).await
+    }
+
+    async fn fetch_token(
+        &self,
+        provider: ProviderKey,
+        account: &dyn Account,
+        place: &mut LastToken,
+    ) -> Result<Arc<AccessToken>, TokenError> {
+        let token = match account.refresh_token().await {
+            Ok(token) => token,
+            Err(failure) => {
+                place.failure = Some((Instant::now(), failure.clone()));
+                return Err(failure);
+            }
+        };
+        if let Err(error) = self.share_token(provider, account.token_key(), &token).await {
+            warn!(provider = %provider, error = format!("{error:#}"), "the access token could not be shared");
+        }
+        let token = Arc::new(token);
+        *place = LastToken { token: Some(Arc::clone(&token)), fetched: Some(Instant::now()), failure: None };
         Ok(token)
     }
 
@@ -200,7 +240,7 @@ impl Access {
         };
         let binding = token_binding(token_key, provider, sealed.key.version);
         let secret = self.vault.open(&WrappedKey(sealed.key.wrapped), binding, &sealed.sealed).await?;
-        Ok(Some(AccessToken { secret, expires_at: sealed.expires_at }))
+        Ok(Some(AccessToken { secret, expires_at: sealed.expires_at, scopes: None }))
     }
 
     async fn share_token(

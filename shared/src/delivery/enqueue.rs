@@ -11,7 +11,7 @@ use crate::domain::{
     Conversion, ConversionId, ConversionInput, Country, Digest, FieldError, ProviderKey, SiteId,
 };
 use crate::providers::Registry;
-use crate::store::{EnqueueResult, EnqueueSite, NewConversion, Store, StoreError};
+use crate::store::{EnqueueResult, NewConversion, SiteDefaults, Store, StoreError};
 
 /// Takes conversions in: normalises and hashes by each provider's rule, and keeps them, a batch per transaction.
 #[derive(Clone)]
@@ -93,30 +93,32 @@ impl Producer {
         Ok(answers)
     }
 
-    /// Sites are looked up only where an item needs them: no provider named, or a phone number to be read.
+    /// Sites are looked up only where an item needs them: no provider named, a phone number to be read, consent left open.
     async fn read_sites(
         &self,
         items: &[Result<ConversionInput, Vec<FieldError>>],
-    ) -> Result<HashMap<SiteId, EnqueueSite>, StoreError> {
+    ) -> Result<HashMap<SiteId, SiteDefaults>, StoreError> {
         let wanted: BTreeSet<SiteId> = items
             .iter()
             .flatten()
-            .filter(|input| input.provider_key.is_none() || input.user.phone.is_some())
+            .filter(|input| {
+                input.provider_key.is_none() || input.user.phone.is_some() || !input.consent.is_complete()
+            })
             .map(|input| input.site_id)
             .collect();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
         let wanted: Vec<SiteId> = wanted.into_iter().collect();
-        let sites = self.store.read_enqueue_sites(&wanted).await?;
+        let sites = self.store.read_site_defaults(&wanted).await?;
         Ok(sites.into_iter().map(|site| (site.site, site)).collect())
     }
 
     /// Makes one conversion per provider of one input.
     fn admit(
         &self,
-        input: ConversionInput,
-        sites: &HashMap<SiteId, EnqueueSite>,
+        mut input: ConversionInput,
+        sites: &HashMap<SiteId, SiteDefaults>,
         now: Timestamp,
     ) -> Result<(Vec<NewConversion>, Vec<FieldError>), Vec<FieldError>> {
         if input.occurred_at.duration_since(now).unsigned_abs() > FUTURE_LIMIT && input.occurred_at > now {
@@ -124,6 +126,7 @@ impl Producer {
         }
         let site = sites.get(&input.site_id);
         let country: Option<Country> = site.and_then(|site| site.default_country);
+        input.consent = input.consent.or(site.map(|site| site.consent).unwrap_or_default());
         let providers = match input.provider_key {
             Some(provider) => vec![provider],
             None => site.map(|site| site.providers.clone()).unwrap_or_default(),

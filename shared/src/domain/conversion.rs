@@ -130,6 +130,19 @@ impl Consent {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether each purpose has its answer.
+    pub fn is_complete(&self) -> bool {
+        self.ad_user_data.is_some() && self.ad_personalization.is_some()
+    }
+
+    /// The same, with what holds by default for each purpose of which it says nothing.
+    pub fn or(self, default: Self) -> Self {
+        Self {
+            ad_user_data: self.ad_user_data.or(default.ad_user_data),
+            ad_personalization: self.ad_personalization.or(default.ad_personalization),
+        }
+    }
 }
 
 /// An answer that a person gave.

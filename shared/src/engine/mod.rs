@@ -1,6 +1,7 @@
 //! What runs: each job is a task with a request, an answer, and a row of history. The engine names no provider.
 
 mod context;
+pub mod doctor;
 mod fields;
 pub mod tasks;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::examine::{Check, Depth};
 use super::receipt::Receipt;
 use super::{Overrides, http::Fault};
 use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Omitted, Secret, Verdict};
@@ -38,6 +39,9 @@ pub trait Account: Send + Sync {
     /// Which way its conversions take, as the ledger names it.
     fn transport(&self) -> &'static str;
 
+    /// What its platform lets one quota key send; a stand-in has no limit.
+    fn budget(&self) -> Budget;
+
     /// Fetches a new access token. One request to the token endpoint; retries are the caller's.
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>>;
 
@@ -66,11 +70,35 @@ pub trait Account: Send + Sync {
 
     /// Whether a reason that a receipt counts can be about this conversion at all, by what was sent of it.
     fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool;
+
     /// What it means that the answer to a request that left was not waited for any longer.
     fn read_silence(&self, _request: &Request, _now: Timestamp) -> Result<Answer, SendError> {
         let code = Some(ErrorCode::own(Fault::TimedOut.code()));
         Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
     }
+
+    /// Most requests that [`Account::examine`] sends at this depth, so that they can be booked before.
+    fn examine_requests(&self, depth: Depth) -> u32;
+
+    /// Looks at the account with a token that was just fetched, for the conversion action that is named as conversions name
+    /// it, or its own. Nothing is ever recorded by it. What a platform only validates it judges more leniently than what it
+    /// executes, so a look that passes is no proof that a conversion will.
+    fn examine<'a>(
+        &'a self,
+        depth: Depth,
+        token: &'a AccessToken,
+        action: Option<&'a str>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Vec<Check>>;
+}
+
+/// Requests that everything with one quota key may send together; `None`: the platform names no number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// In any 60 s.
+    pub per_minute: Option<u32>,
+    /// In any 24 h.
+    pub per_day: Option<u32>,
 }
 
 /// One conversion to be sent.
@@ -89,6 +117,8 @@ pub struct AccessToken {
     pub secret: Secret,
     /// When the platform stops accepting it, a safety margin taken off.
     pub expires_at: Timestamp,
+    /// What it was granted for, where the token endpoint said so; `None` of a token that came another way.
+    pub scopes: Option<Vec<String>>,
 }
 
 /// What came of packing rows.

@@ -17,10 +17,6 @@ pub struct Capabilities {
     pub smallest_click_age: Duration,
     /// Whether it takes restatements, retractions and enhancements.
     pub adjustments: bool,
-    /// Requests per minute and per day that one quota key may send.
-    pub requests_per_minute: u32,
-    /// See `requests_per_minute`.
-    pub requests_per_day: u32,
 }
 
 /// How a platform answers for the rows of a request.

@@ -3,6 +3,7 @@
 mod account;
 mod capabilities;
 mod code_rule;
+mod examine;
 pub mod google_ads;
 pub mod http;
 mod overrides;
@@ -12,22 +13,23 @@ mod registry;
 pub mod retry_after;
 
 pub use account::{
-    AccessToken, Account, AccountOptions, Answer, BoxFuture, Memo, Packed, QuotaScope, Reply, Request, Row,
-    RowAnswer,
+    AccessToken, Account, AccountOptions, Answer, BoxFuture, Budget, Memo, Packed, QuotaScope, Reply,
+    Request, Row, RowAnswer,
 };
 pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};
 pub use code_rule::CodeRule;
+pub use examine::{Check, CheckResult, Depth, REQUEST, proves_mended};
 pub use overrides::{Override, Overrides};
 pub use reasons::Reason;
 pub use receipt::{Counted, Receipt, ReceiptPart, ReceiptState};
 pub use registry::Registry;
 
-use crate::domain::{Conversion, ConversionInput, Country, FieldError, ProviderKey, Secret};
+use crate::domain::{Conversion, ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret};
 use jiff::Timestamp;
 
-/// One ad platform. An adapter is pure but for [`Account::refresh_token`] and [`Account::send`]; it has never heard
-/// of the queue.
+/// One ad platform. An adapter is pure but for [`Account::refresh_token`], [`Account::send`] and [`Account::examine`]; it
+/// has never heard of the queue.
 pub trait Provider: Send + Sync {
     /// Which one it is.
     fn key(&self) -> ProviderKey;
@@ -39,6 +41,10 @@ pub trait Provider: Send + Sync {
     /// when until when the platform accepts it. An invalid identifier is dropped and told; `Err` where nothing is left
     /// that the platform could match, or where it can never take the event.
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>>;
+
+    /// Whether a look at the account can prove that what this code says of it is mended. New credentials lift every hold,
+    /// so nothing that only they mend is looked at again.
+    fn can_probe(&self, code: &ErrorCode) -> bool;
 
     /// Reads a site's credentials (one JSON object) and opens its account: checks every field, sends nothing.
     fn open_account(

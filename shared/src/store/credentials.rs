@@ -38,6 +38,10 @@ pub struct AccountFacts<'a> {
     pub client_key: &'a str,
     /// The transport that the credentials name.
     pub transport: &'a str,
+    /// Requests in any 60 s of a quota key that nobody had yet; `None`: no limit.
+    pub per_minute: Option<u32>,
+    /// In any 24 h.
+    pub per_day: Option<u32>,
 }
 
 /// A shared access token, sealed.
@@ -78,7 +82,8 @@ impl Store {
         Ok(stored_key(&row))
     }
 
-    /// Stores a site's sealed credentials and lifts its holds; the group, and how many holds.
+    /// Stores a site's sealed credentials and lifts its holds; the group, and how many holds. A quota key that nobody had
+    /// yet gets its budget.
     pub async fn keep_provider_credentials(
         &self,
         site: SiteId,
@@ -87,9 +92,11 @@ impl Store {
         sealed: &[u8],
         facts: &AccountFacts<'_>,
     ) -> Result<(GroupId, u64), StoreError> {
+        let limit = |requests: Option<u32>| requests.and_then(|requests| i32::try_from(requests).ok());
         let row = self
             .query_one(
-                "select group_id, holds_lifted from relay.keep_provider_credentials($1, $2, $3, $4, $5, $6, $7)",
+                "select group_id, holds_lifted \
+                 from relay.keep_provider_credentials($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 &[
                     (&site.0, Type::UUID),
                     (&provider.as_str(), Type::TEXT),
@@ -98,6 +105,8 @@ impl Store {
                     (&facts.quota_key, Type::TEXT),
                     (&facts.client_key, Type::TEXT),
                     (&facts.transport, Type::TEXT),
+                    (&limit(facts.per_minute), Type::INT4),
+                    (&limit(facts.per_day), Type::INT4),
                 ],
             )
             .await?;

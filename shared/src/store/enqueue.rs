@@ -6,7 +6,7 @@ use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::domain::{Conversion, ConversionId, Country, Digest, ProviderKey, SiteId};
+use crate::domain::{Conversion, ConversionId, Digest, ProviderKey, SiteId};
 
 /// A conversion ready to be kept.
 #[derive(Debug)]
@@ -48,17 +48,6 @@ pub struct Enqueued {
     pub result: EnqueueResult,
     /// Its id, or that of the one it meets.
     pub conversion_id: Option<ConversionId>,
-}
-
-/// What the door needs to know of a site.
-#[derive(Debug, Clone)]
-pub struct EnqueueSite {
-    /// Which one.
-    pub site: SiteId,
-    /// How its national phone numbers are read.
-    pub default_country: Option<Country>,
-    /// The providers for which it has credentials.
-    pub providers: Vec<ProviderKey>,
 }
 
 impl Store {
@@ -108,39 +97,5 @@ impl Store {
                 Ok(Enqueued { result, conversion_id })
             })
             .collect()
-    }
-
-    /// Reads what the door needs to know of sites. Unknown sites are left out.
-    pub async fn read_enqueue_sites(&self, sites: &[SiteId]) -> Result<Vec<EnqueueSite>, StoreError> {
-        let sites: Vec<Uuid> = sites.iter().map(|site| site.0).collect();
-        let rows = self
-            .query(
-                "select site_id, default_country, provider_keys from relay.read_enqueue_sites($1)",
-                &[(&sites, Type::UUID_ARRAY)],
-            )
-            .await?;
-        Ok(rows
-            .iter()
-            .map(|row| EnqueueSite {
-                site: SiteId(row.get("site_id")),
-                default_country: row
-                    .get::<_, Option<&str>>("default_country")
-                    .and_then(|text| text.parse().ok()),
-                // A key of a newer program is none that this one could deliver to.
-                providers: row
-                    .get::<_, Vec<&str>>("provider_keys")
-                    .into_iter()
-                    .filter_map(|key| key.parse().ok())
-                    .collect(),
-            })
-            .collect())
-    }
-
-    /// Sets how a site's national phone numbers are read; `None`: not at all.
-    pub async fn put_site(&self, site: SiteId, default_country: Option<Country>) -> Result<(), StoreError> {
-        let country = default_country.as_ref().map(Country::as_str);
-        self.query("select from relay.put_site($1, $2)", &[(&site.0, Type::UUID), (&country, Type::TEXT)])
-            .await?;
-        Ok(())
     }
 }

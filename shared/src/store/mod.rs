@@ -10,12 +10,14 @@ mod error;
 mod holds;
 mod partitions;
 mod pause;
+mod probe;
 mod quota;
 mod reading;
 mod receipts;
 mod recover;
 mod runs;
 mod settle;
+mod site;
 mod taxonomy;
 
 use std::sync::Arc;
@@ -30,11 +32,12 @@ pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Ope
 pub use connect::{DatabaseConfig, connect_once};
 pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
-pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
+pub use enqueue::{EnqueueResult, Enqueued, NewConversion};
 pub use error::{Said, StoreError};
 pub use holds::{Hold, HoldFilter, Released};
 pub use partitions::Pruned;
 pub use pause::Pause;
+pub use probe::{GroupToProbe, OpenHold, SiteStanding};
 pub use quota::Quota;
 pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
 pub use receipts::{DueReceipt, Postponed, ReceiptScope};
@@ -42,6 +45,7 @@ pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
+pub use site::{Change, SiteDefaults, StandingDefaults};
 pub use taxonomy::{NewOverride, TaxonomyOverride, UnknownCode};
 
 /// A pool of connections to one database.

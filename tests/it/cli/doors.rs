@@ -51,11 +51,15 @@ async fn a_server_that_refuses_the_login_or_has_no_such_database_is_hinted_as_su
 }
 
 #[tokio::test]
-async fn a_country_that_is_none_is_refused_at_the_door() {
+async fn a_country_or_a_consent_that_is_none_is_refused_at_the_door() {
     let relay = Relay::with(vec![]);
     let site = "3f2b8c1e-5d47-4a0e-9c53-0d6f1f3f7a11";
     for country in ["UK", "XX", "germany"] {
         check(&relay, &["site", "put", "--site", site, "--country", country], 2, "country", "relay").await;
+    }
+    for state in ["yes", "granted", ""] {
+        let put = ["site", "put", "--site", site, "--ad-user-data", state];
+        check(&relay, &put, 2, "--ad-user-data", "relay").await;
     }
 }
 

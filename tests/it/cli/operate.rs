@@ -255,7 +255,11 @@ async fn a_national_phone_number_is_read_with_the_sites_country() {
     let put = relay.run(&["site", "put", "--site", &site.to_string(), "--country", "de", "--json"]).await;
     let (summary, _) = relay.enqueue(&file).await;
 
+    let consent = ["site", "put", "--site", &site.to_string(), "--ad-user-data", "DENIED", "--json"];
+    let kept = relay.run(&consent).await;
+
     assert_eq!(put.json()["country"], "DE");
+    assert_eq!((&kept.json()["country"], &kept.json()["ad_user_data"]), (&json!("DE"), &json!("DENIED")));
     assert_eq!((&summary["queued"], &summary["dropped_identifiers"]), (&json!(1), &json!(0)), "{summary}");
 }
 

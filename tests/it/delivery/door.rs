@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::delivery::ItemAnswer;
-use shared::domain::{ConversionInput, SiteId};
-use shared::store::EnqueueResult;
+use shared::domain::{ConsentState, ConversionInput, SiteId};
+use shared::store::{Change, EnqueueResult};
 use tests::world::{World, conversion, row};
 use uuid::Uuid;
 
@@ -86,7 +86,8 @@ async fn a_conversion_without_a_provider_goes_where_the_site_has_credentials() -
 async fn addresses_and_numbers_are_stored_as_hashes_only() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
-    world.context.store.put_site(site, Some("DE".parse().unwrap())).await?;
+    let country = Change::Set("DE".parse().unwrap());
+    world.context.store.put_site_defaults(site, country, Change::Kept, Change::Kept).await?;
     let sale = json!({ "external_id": "who", "user": { "email": "Ada.Lovelace@Example.com", "phone": "030 901820" } });
 
     world.enqueue(site, &[sale]).await?;
@@ -96,6 +97,77 @@ async fn addresses_and_numbers_are_stored_as_hashes_only() -> anyhow::Result<()>
     assert_eq!(payload["user"]["hashed_phone"].as_str().map(str::len), Some(64), "{payload}");
     let text = payload.to_string().to_lowercase();
     assert!(!text.contains("lovelace") && !text.contains("901820"), "{text}");
+    Ok(())
+}
+
+/// What is stored of the consent of each conversion, by its external id.
+async fn consent_of(world: &World, external_id: &str) -> anyhow::Result<Value> {
+    let sql = "select payload -> 'consent' from relay.conversion where external_id = $1";
+    Ok(world.sql.query_one(sql, &[&external_id]).await?.get::<_, Option<Value>>(0).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_sites_default_fills_the_purpose_of_which_a_conversion_says_nothing_and_no_other()
+-> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let granted = Change::Set(ConsentState::Granted);
+    world.context.store.put_site_defaults(site, Change::Kept, granted, Change::Kept).await?;
+    let sale = |name: &str, consent: Value| {
+        let mut sale = row(name, "ok", 1);
+        sale["consent"] = consent;
+        sale
+    };
+    let sales = [
+        sale("silent", Value::Null),
+        sale("refused", json!({ "ad_user_data": "DENIED" })),
+        sale("half", json!({ "ad_personalization": "DENIED" })),
+    ];
+
+    world.enqueue(site, &sales).await?;
+
+    let check = async |name: &str, expected: Value| {
+        assert_eq!(consent_of(&world, &format!("{name}-1")).await.unwrap(), expected, "{name}");
+    };
+    check("silent", json!({ "ad_user_data": "GRANTED" })).await;
+    check("refused", json!({ "ad_user_data": "DENIED" })).await;
+    check("half", json!({ "ad_user_data": "GRANTED", "ad_personalization": "DENIED" })).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_consent_where_neither_conversion_nor_operator_said_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let store = &world.context.store;
+    let denied = Change::Set(ConsentState::Denied);
+    store.put_site_defaults(site, Change::Kept, denied, denied).await?;
+    store.put_site_defaults(site, Change::Kept, Change::None, Change::None).await?;
+
+    world.enqueue(site, &[row("sale", "ok", 1)]).await?;
+
+    let consent = consent_of(&world, "sale-1").await?;
+    assert!(consent.as_object().is_none_or(serde_json::Map::is_empty), "{consent}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_content_of_a_conversion_is_what_it_says_with_its_sites_defaults() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let silent = row("sale", "ok", 1);
+    let mut said = silent.clone();
+    said["consent"] = json!({ "ad_user_data": "GRANTED" });
+    let granted = Change::Set(ConsentState::Granted);
+    world.context.store.put_site_defaults(site, Change::Kept, granted, Change::Kept).await?;
+    world.enqueue(site, std::slice::from_ref(&silent)).await?;
+
+    let same = world.enqueue(site, &[said]).await?;
+    world.context.store.put_site_defaults(site, Change::Kept, Change::None, Change::Kept).await?;
+    let other = world.enqueue(site, &[silent]).await?;
+
+    assert_eq!(results(&same), [EnqueueResult::Duplicate]);
+    assert_eq!(results(&other), [EnqueueResult::Conflict]);
     Ok(())
 }
 

@@ -40,6 +40,67 @@ fn emails_hash_to_googles_own_vectors() {
     check("Cloudy.San.Francisco@GMail.com", CLOUDY);
 }
 
+/// Digests made with another program (Python's hashlib) of what stands before each line.
+#[test]
+fn emails_hash_as_the_formatting_guide_normalises_them() {
+    let check = |email: &str, expected: &str| {
+        assert_eq!(hash_of_email(email).as_deref(), Some(expected), "{email}");
+    };
+
+    // cloudysanfrancisco@gmail.com
+    check(
+        "cloudy.sanfrancisco+shopping@gmail.com",
+        "223ebda6f6889b1494551ba902d9d381daf2f642bae055888e96343d53e9f9c4",
+    );
+    // user.name+nyc@example.com
+    check("user.name+NYC@Example.com", "f109a2a632fbcea5fc82049f50beed3d8621bf9034399f437fb622222acccdac");
+    // ada.lovelace@example.org
+    check(
+        "\u{a0}Ada.Lovelace@Example.ORG\u{2003}\n",
+        "7799473ff091b38137e0698047364e040446fe7cb3209e8321d5a865127853d0",
+    );
+    // joe@googlemail.com
+    check("J.O.E+a+b@GoogleMail.com", "3e40d1b33127980ee8c341223f1ea72e2e53ed9fc56a27f887718e88b2659fe6");
+    // joe.bloggs+x@gmail.co.uk
+    check("joe.bloggs+x@gmail.co.uk", "479d9c41d93cfa5f5657d9a1c06b02d636e7a5b605c2b04b448c35c9426b344a");
+    // jörg@müller.de
+    check("JÖRG@MÜLLER.de", "3d290dd2ff58e31ac44fab39a45ff16204558a1eb2aed12ac098a1daf4735779");
+    // o'brien_1@sub.example.co.uk
+    check("o'brien_1@sub.example.co.uk", "a51ab87b507db2d8b76e0deec5f31c967a3728b7b7740564900b94c9b82e1e58");
+}
+
+/// As above.
+#[test]
+fn phones_hash_in_e164_by_the_country_of_the_site() {
+    let check = |phone: &str, country: Option<&str>, expected: &str| {
+        let hash = admit_user(json!({"phone": phone}), country).user.hashed_phone;
+        assert_eq!(hash.as_deref(), Some(expected), "{phone} in {country:?}");
+    };
+
+    // +18005550100
+    check("(800)555-0100", Some("US"), "fb4f73a6ec5fdb7077d564cdd22c3554b43ce49168550c3b12c547b78c517b30");
+    // +4930901820
+    check("030 90 18 20", Some("DE"), "4db5829924ee5c466cbd9ac69b2a6af527f758614fa3b3aec8c89b16a709a678");
+    // +4930901820
+    check("+49 (0)30 901820", None, "4db5829924ee5c466cbd9ac69b2a6af527f758614fa3b3aec8c89b16a709a678");
+    // +4930901820
+    check("00 49 30 901820", Some("FR"), "4db5829924ee5c466cbd9ac69b2a6af527f758614fa3b3aec8c89b16a709a678");
+    // +442079460018
+    check("020 7946 0018", Some("GB"), "faad3b10918e39b5f4d5334f1e1e128719608e8bd3ad3b963dc30187b4518e23");
+    // +33612345678
+    check("06 12 34 56 78", Some("FR"), "42d573cfc315801d4cd8eddd5416b416a0bf298b9b9e12d6b07442c91db42bd8");
+    // +390212345678
+    check("02 1234 5678", Some("IT"), "cd53ded8dc564b9d1743105e4533289635fe59304336f1ed1aaf04b484ab1a18");
+    // +4930901820
+    check(
+        "\u{ff0b}４９ ３０ ９０１８２０",
+        None,
+        "4db5829924ee5c466cbd9ac69b2a6af527f758614fa3b3aec8c89b16a709a678",
+    );
+    // +5511961234567
+    check("11 96123-4567", Some("BR"), "ba9e508098a380dd6b0fe2289efc609a4be5e64b6e9fe48f1a1c1d15ccdce21a");
+}
+
 #[test]
 fn only_gmail_loses_dots_and_suffixes() {
     let check = |left: &str, right: &str, same: bool| {
@@ -95,6 +156,9 @@ fn an_invalid_identifier_is_dropped_by_name_and_never_repeated() {
     check(json!({"email": "alexz\u{200b}@example.com"}), None, "user.email");
     check(json!({"phone": "030 123456"}), None, "user.phone");
     check(json!({"phone": "12"}), Some("DE"), "user.phone");
+    check(json!({"phone": "020 7946 00189999"}), Some("GB"), "user.phone");
+    check(json!({"phone": "+999 12345678"}), None, "user.phone");
+    check(json!({"phone": "555-0100"}), Some("US"), "user.phone");
     check(json!({"phone": "+1 555"}), None, "user.phone");
     check(json!({"phone": "call me"}), Some("DE"), "user.phone");
     check(json!({"phone": "030 901820"}), Some("ZZ"), "user.phone");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::domain::{Class, ErrorCode, HoldScope, Kind, Omitted, Transient, Verdict, Wait};
 use shared::providers::Memo;
-use shared::providers::google_ads::taxonomy::{Body, Context, Rule, Taxonomy, families, rules};
+use shared::providers::google_ads::taxonomy::{Body, Context, Rule, Taxonomy, can_probe, families, rules};
 use tests::proto::{self, enums};
 
 use super::support::{NOW, fixture, time};
@@ -228,6 +228,30 @@ fn every_signal_of_the_way_has_its_class() {
             "{}: no answer is no verdict",
             rule.code
         );
+    }
+}
+
+#[test]
+fn a_look_is_asked_of_what_it_can_prove_and_of_nothing_else() {
+    let check = |code: &str, expected: bool| assert_eq!(can_probe(code), expected, "{code}");
+
+    check("authorizationError.USER_PERMISSION_DENIED", true);
+    check("authorizationError.ACTION_NOT_PERMITTED_FOR_SUSPENDED_ACCOUNT", true);
+    check("requestError.UNSUPPORTED_VERSION", true);
+    check("notAllowlistedError.CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE", true);
+    check("conversionUploadError.CUSTOMER_NOT_ACCEPTED_CUSTOMER_DATA_TERMS", true);
+    check("dataManager.ErrorReason.INVALID_CONVERSION_ACTION_ID", true);
+    check("HTTP_404", true);
+    check("disabled_client", true);
+    check("invalid_grant", false);
+    check("NO_CREDENTIALS", false);
+    check("authenticationError.OAUTH_TOKEN_REVOKED", false);
+    check("conversionUploadError.UNAUTHORIZED_CUSTOMER", false);
+    check("dataManager.ProcessingErrorReason.PROCESSING_ERROR_REASON_NO_CONSENT", false);
+    for family in families() {
+        for rule in rules(family).iter().filter(|rule| rule.probe) {
+            assert_eq!(rule.class, Class::Config, "{family}.{}", rule.code);
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! A site's credentials: every wrong field is named, and no value is ever repeated.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use shared::domain::{FieldError, Secret};
+use shared::providers::google_ads::{GoogleAds, GoogleConfig};
+use shared::providers::http::build_client;
 use shared::providers::{AccountOptions, Provider};
 
 use super::support::{account, credentials, offline_adapter};
@@ -26,6 +30,21 @@ fn optional_fields_may_be_absent_empty_or_null() {
         assert_eq!(open_with(name, json!("")), Ok(()), "{name}");
         assert_eq!(open_with(name, Value::Null), Ok(()), "{name}");
     }
+}
+
+/// Google's own numbers, and only of Google itself: a stand-in has none.
+#[test]
+fn a_budget_is_that_of_the_transport_and_of_googles_own_address() {
+    let google = GoogleAds::new(GoogleConfig::default(), build_client(Duration::from_secs(2)).unwrap());
+    let check = |adapter: &GoogleAds, transport: &str, expected: (Option<u32>, Option<u32>)| {
+        let secret = Secret::new(credentials(transport).to_string());
+        let budget = adapter.open_account(&secret, &AccountOptions::default()).unwrap().budget();
+        assert_eq!((budget.per_minute, budget.per_day), expected, "{transport}");
+    };
+
+    check(&google, "data_manager", (Some(300), Some(100_000)));
+    check(&google, "ads_api", (None, None));
+    check(offline_adapter(), "data_manager", (None, None));
 }
 
 #[test]

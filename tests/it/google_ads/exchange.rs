@@ -48,6 +48,7 @@ fn token() -> AccessToken {
     AccessToken {
         secret: Secret::new("ya29.token-in-test".to_owned()),
         expires_at: time("2026-11-22T13:00:00Z"),
+        scopes: None,
     }
 }
 

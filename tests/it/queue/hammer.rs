@@ -161,6 +161,21 @@ impl Hand {
         Ok(())
     }
 
+    /// Looks at some groups: holds those that nothing holds, and lets the others go.
+    async fn probe(&self) -> anyhow::Result<()> {
+        let groups =
+            "select group_id, probed_at, hold_id from relay.claim_groups_to_probe(null, 0, 0, 5, {now})";
+        for group in &self.call(groups).await? {
+            let [Some(group), Some(probed_at), hold] = &group[..] else { continue };
+            let found = match hold {
+                None => format!("select relay.hold_group({group}, 'CODE', '{probed_at}', {{now}})"),
+                Some(hold) => format!("select relay.lift_probed_hold({hold}, {{now}})"),
+            };
+            self.call(&found).await?;
+        }
+        Ok(())
+    }
+
     /// What nobody waits for: the clock goes on, claims lapse, time runs out, dead letters go again.
     async fn tidy(self) -> anyhow::Result<()> {
         for round in 0..ROUNDS {
@@ -169,6 +184,7 @@ impl Hand {
             let site = site(u128::from(round) % SITES);
             self.call(&format!("select relay.redrive_dead_letters('{site}', null, null, 100, {{now}})"))
                 .await?;
+            self.probe().await?;
             if round.is_multiple_of(8) {
                 self.shared.minutes.fetch_add(3, Ordering::Relaxed);
             }

@@ -11,7 +11,13 @@ async fn an_error_of_the_database_quotes_no_row() -> anyhow::Result<()> {
     let site = SiteId(Uuid::new_v4());
 
     let unknown_key = KeyVersion(4711);
-    let facts = AccountFacts { quota_key: "quota", client_key: "client", transport: "data_manager" };
+    let facts = AccountFacts {
+        quota_key: "quota",
+        client_key: "client",
+        transport: "data_manager",
+        per_minute: None,
+        per_day: None,
+    };
     let refused = world
         .context
         .store

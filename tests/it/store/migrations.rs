@@ -202,6 +202,11 @@ async fn what_older_programs_call_still_answers() -> anyhow::Result<()> {
     let opened = "select count(relay.open_provider_upload_attempt(claim_token, 'ads_api', '00', array[1], 60)) \
                   from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 5, 50, 50, 60)";
 
+    let stored = "select count(group_id) from relay.put_provider_credentials(gen_random_uuid(), 'google_ads', 1, '', 'k')";
+    let sites = "select count(*) from relay.site, relay.put_site(site.site_id, 'DE'), \
+                 relay.read_enqueue_sites(array[site.site_id]) as read where read.default_country is null";
+
     assert_eq!((world.number(found).await?, world.number(opened).await?), (1, 1));
+    assert_eq!((world.number(stored).await?, world.number(sites).await?), (1, 2));
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::Call;
 use super::clicks::repeat;
 use super::field::{RowCheck, action_id, parse_time};
 use super::refusal::Failure;
+use crate::sandbox::account::Mended;
 use crate::sandbox::ledger::{Entry, Identity, decimal};
 use crate::sandbox::shape::{filled, has, list};
 use crate::sandbox::state::State;
@@ -18,10 +19,10 @@ const ROWS: &str = "conversion_adjustments";
 const AGE_MAX_SECONDS: i64 = 54 * 24 * 3600;
 
 /// What is wrong with an adjustment by itself.
-pub(super) fn check(row: &Value, index: usize, now: Timestamp) -> Vec<Failure> {
+pub(super) fn check(row: &Value, index: usize, mended: &Mended, now: Timestamp) -> Vec<Failure> {
     let mut check = RowCheck { row, rows_name: ROWS, index, found: Vec::new() };
     check.blanks();
-    check.conversion_action();
+    check.conversion_action(OWN, mended);
     check.order_id();
     check.identifiers(OWN);
     let kind = filled(row, "adjustmentType").unwrap_or("UNSPECIFIED");
@@ -103,7 +104,7 @@ pub(super) fn apply(
         return;
     }
     let action = filled(row, "conversionAction").and_then(action_id).unwrap_or_default();
-    let action = state.ledger.action(&call.customer, action);
+    let action = state.ledger.action(&call.head.customer, action);
     let refused = match state.ledger.find(action, &identity(row)) {
         None => Some("CONVERSION_NOT_FOUND"),
         Some(entry) => adjust(entry, row, now).err(),

@@ -3,7 +3,7 @@
 use super::Call;
 use super::field::{RowCheck, action_id, parse_time};
 use super::refusal::Failure;
-use crate::sandbox::account::Fault;
+use crate::sandbox::account::{ActionFault, Fault, Mended};
 use crate::sandbox::ledger::{Entered, Identity, Worth, decimal};
 use crate::sandbox::shape::{ID_MAX, filled, has, list};
 use crate::sandbox::state::State;
@@ -18,20 +18,22 @@ const ROWS: &str = "conversions";
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// What is wrong with a conversion by itself.
-pub(super) fn check(row: &Value, index: usize, call: &Call, now: Timestamp) -> Vec<Failure> {
+pub(super) fn check(row: &Value, index: usize, call: &Call, mended: &Mended, now: Timestamp) -> Vec<Failure> {
     let mut check = RowCheck { row, rows_name: ROWS, index, found: Vec::new() };
     check.blanks();
-    check.conversion_action();
+    check.conversion_action(OWN, mended);
     check.time(filled(row, "conversionDateTime"), "conversion_date_time", now);
     check.order_id();
     check.currency(row, "currency_code");
     check.identifiers(OWN);
     check_clicks(&mut check);
+    check_braids(&mut check, mended);
     check_allowlisted(&mut check);
     if has(&row["consent"], "adPersonalization") {
         check.unset("consent.ad_personalization");
     }
-    if Fault::of(&call.customer) == Some(Fault::TermsNotAccepted) && !list(row, "userIdentifiers").is_empty()
+    if mended.fault(&call.head.customer) == Some(Fault::TermsNotAccepted)
+        && !list(row, "userIdentifiers").is_empty()
     {
         let why = "The customer has not accepted the customer data terms.";
         check.refuse(OWN, "CUSTOMER_NOT_ACCEPTED_CUSTOMER_DATA_TERMS", "user_identifiers", why);
@@ -61,6 +63,21 @@ fn check_clicks(check: &mut RowCheck<'_>) {
     let identified = !list(check.row, "userIdentifiers").is_empty();
     if !(gclid || gbraid || wbraid || identified) {
         check.required("gclid");
+    }
+}
+
+/// A braid stands for many clicks, so an action that counts one per click takes none.
+fn check_braids(check: &mut RowCheck<'_>, mended: &Mended) {
+    let action = filled(check.row, "conversionAction").and_then(action_id).unwrap_or_default();
+    let has_braid = ["gbraid", "wbraid"].iter().any(|id| filled(check.row, id).is_some());
+    if has_braid && mended.action_fault(action) == Some(ActionFault::OnePerClick) {
+        let code = "ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID";
+        check.refuse(
+            OWN,
+            code,
+            "conversion_action",
+            "The conversion action counts one conversion per click.",
+        );
     }
 }
 
@@ -115,7 +132,7 @@ pub(super) fn refuse_twins(rows: &[Value], verdicts: &mut [Vec<Failure>]) {
 pub(super) fn enter(state: &mut State, call: &Call, row: &Value, index: usize, verdict: &mut Vec<Failure>) {
     let Some(action) = filled(row, "conversionAction").and_then(action_id) else { return };
     let identity = identity(row);
-    let action = state.ledger.action(&call.customer, action);
+    let action = state.ledger.action(&call.head.customer, action);
     let at = state.ledger.receive(action, &identity);
     if !verdict.is_empty() {
         return;

@@ -1,6 +1,7 @@
 //! Checks that conversions and adjustments share, each of one field of one row.
 
 use super::refusal::Failure;
+use crate::sandbox::account::{ActionFault, Mended};
 use crate::sandbox::shape::{filled, list, snake_case};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -46,16 +47,27 @@ impl RowCheck<'_> {
         }
     }
 
-    /// The conversion action's resource name; only the number of the action is looked at.
-    pub(super) fn conversion_action(&mut self) {
-        match filled(self.row, "conversionAction") {
-            None => self.required("conversion_action"),
-            Some(name) if action_id(name).is_none() => {
-                let why = "A resource name is malformed.";
-                self.refuse("requestError", "RESOURCE_NAME_MALFORMED", "conversion_action", why);
+    /// The conversion action's resource name; only the number of the action is looked at, and one of the manager will do.
+    pub(super) fn conversion_action(&mut self, own_family: &str, mended: &Mended) {
+        let Some(name) = filled(self.row, "conversionAction") else {
+            return self.required("conversion_action");
+        };
+        let Some(id) = action_id(name) else {
+            let why = "A resource name is malformed.";
+            return self.refuse("requestError", "RESOURCE_NAME_MALFORMED", "conversion_action", why);
+        };
+        let (code, why) = match mended.action_fault(id) {
+            Some(ActionFault::Missing) => {
+                ("NO_CONVERSION_ACTION_FOUND", "The conversion action doesn't exist or isn't enabled.")
             }
-            Some(_) => {}
-        }
+            Some(ActionFault::WrongType) => {
+                ("INVALID_CONVERSION_ACTION_TYPE", "The conversion action's type takes no uploads.")
+            }
+            Some(ActionFault::OtherOwner | ActionFault::OnePerClick | ActionFault::TwiceThere) | None => {
+                return;
+            }
+        };
+        self.refuse(own_family, code, "conversion_action", why);
     }
 
     /// A time in the past.

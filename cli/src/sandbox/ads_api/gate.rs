@@ -1,7 +1,7 @@
 //! What the Google Ads API refuses a whole request for, before it judges a row.
 
 use super::refusal::{self, Failure};
-use super::{Call, Service};
+use super::{Call, Head, Service};
 use crate::sandbox::account::Fault;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::server::{Knobs, header_text};
@@ -12,10 +12,6 @@ use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// Newest version that was sunset, and the newest that is there.
-/// <https://developers.google.com/google-ads/api/docs/sunset-dates>, read 2026-11-22.
-const SUNSET: u32 = 22;
-pub(super) const NEWEST: u32 = 26;
 /// Rows of one request; more is refused as a whole.
 /// <https://developers.google.com/google-ads/api/docs/best-practices/quotas>, read 2026-11-22.
 const ROWS_MAX: usize = 2000;
@@ -25,32 +21,33 @@ pub(super) const OWN_JOB_IDS: i64 = 1 << 31;
 /// Version, token, headers, account and quota.
 pub(super) fn authorise(
     state: &mut State,
-    call: &Call,
+    head: &Head,
+    service: Option<Service>,
     headers: &HeaderMap,
     knobs: &Knobs,
     now: Timestamp,
 ) -> Result<(), Answer> {
     let number = state.number();
     let refuse = |family: &str, code: &str, message: &str| {
-        Err(refusal::failure(call, number, &Failure::new(family, code, message)))
+        Err(refusal::failure(head, number, &Failure::new(family, code, message)))
     };
-    if call.version_number().is_none_or(|version| version <= SUNSET) {
+    if head.version_number().is_none_or(|version| !knobs.versions.contains(&version)) {
         return refuse("requestError", "UNSUPPORTED_VERSION", "The version of the API was sunset.");
     }
     let client = state
         .tokens
         .check(header_text(headers, "authorization"), Api::GoogleAds, now)
-        .map_err(|cause| refusal::unauthorised(call, number, &cause))?;
+        .map_err(|cause| refusal::unauthorised(head, number, &cause))?;
     if headers.contains_key("login-customer-id")
         && !header_text(headers, "login-customer-id").is_some_and(is_customer_id)
     {
         return refuse("headerError", "INVALID_LOGIN_CUSTOMER_ID", "login-customer-id must be ten digits.");
     }
-    if !is_customer_id(&call.customer) {
+    if !is_customer_id(&head.customer) {
         return refuse("requestError", "INVALID_CUSTOMER_ID", "The customer id must be ten digits.");
     }
-    match Fault::of(&call.customer) {
-        Some(Fault::NotAllowlisted) if call.service == Service::Clicks => {
+    match state.mended.fault(&head.customer) {
+        Some(Fault::NotAllowlisted) if service == Some(Service::Clicks) => {
             let code = "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE";
             let why = "New integrations for uploading click conversions should use the Data Manager API.";
             return refuse("notAllowlistedError", code, why);
@@ -69,7 +66,7 @@ pub(super) fn authorise(
     match knobs.requests_per_minute {
         Some(limit) if !state.take_request(&client, limit, now) => {
             let seconds = 60 - u32::try_from(now.as_second().rem_euclid(60)).unwrap_or_default();
-            Err(refusal::exhausted(call, number, seconds))
+            Err(refusal::exhausted(head, number, seconds))
         }
         Some(_) | None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The Google Ads API's two uploads: rows fail one by one, and each is judged at once.
+//! The Google Ads API: two uploads, whose rows fail one by one and are judged at once, and the search.
 //! <https://developers.google.com/google-ads/api/docs/conversions/upload-offline>, read 2026-11-22.
 
 mod adjustments;
@@ -7,6 +7,7 @@ mod field;
 mod gate;
 mod message;
 mod refusal;
+mod search;
 
 use super::answer::Answer;
 use super::codes;
@@ -14,17 +15,23 @@ use super::directive::{self, Code, Directive, Effect, Order, Whole};
 use super::server::{Knobs, lock};
 use super::shape::{self, Misfit, filled, list};
 use super::state::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use gate::{NEWEST, OWN_JOB_IDS, read_integer};
+use gate::{OWN_JOB_IDS, read_integer};
 use jiff::Timestamp;
 use refusal::Failure;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
-/// One call of an upload method.
-pub(super) struct Call {
+/// What every call says in its address.
+pub(super) struct Head {
     version: String,
     customer: String,
+}
+
+/// One call of an upload method.
+pub(super) struct Call {
+    head: Head,
     service: Service,
 }
 
@@ -59,23 +66,32 @@ impl Service {
     }
 }
 
-impl Call {
-    /// The call behind `POST /{version}/customers/{customer}:{method}`; a version that never was is no call.
-    pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
+impl Head {
+    /// The method and the rest of `POST /{version}/customers/{customer}{separator}{method}`; a version that never was is no
+    /// address.
+    fn of<'a>(method: &Method, path: &'a str, separator: char, knobs: &Knobs) -> Option<(Self, &'a str)> {
         let (version, rest) = path.strip_prefix('/')?.split_once("/customers/")?;
-        let (customer, name) = rest.split_once(':')?;
+        let (customer, name) = rest.split_once(separator)?;
+        let head = Self { version: version.to_owned(), customer: customer.to_owned() };
+        let known = head.version_number().is_some_and(|number| (1..=*knobs.versions.end()).contains(&number));
+        (method == Method::POST && known).then_some((head, name))
+    }
+
+    fn version_number(&self) -> Option<u32> {
+        self.version.strip_prefix('v').filter(|digits| !digits.starts_with('0'))?.parse().ok()
+    }
+}
+
+impl Call {
+    /// The call behind the address of an upload.
+    fn of(method: &Method, path: &str, knobs: &Knobs) -> Option<Self> {
+        let (head, name) = Head::of(method, path, ':', knobs)?;
         let service = match name {
             "uploadClickConversions" => Service::Clicks,
             "uploadConversionAdjustments" => Service::Adjustments,
             _ => return None,
         };
-        let call = Self { version: version.to_owned(), customer: customer.to_owned(), service };
-        let known = call.version_number().is_some_and(|number| (1..=NEWEST).contains(&number));
-        (method == Method::POST && known).then_some(call)
-    }
-
-    fn version_number(&self) -> Option<u32> {
-        self.version.strip_prefix('v').filter(|digits| !digits.starts_with('0'))?.parse().ok()
+        Some(Self { head, service })
     }
 
     fn own_failure(&self, code: &str, message: &str) -> Failure {
@@ -83,8 +99,29 @@ impl Call {
     }
 }
 
+/// Answers any call of the API; `None` where the address is none.
+pub(super) fn answer(
+    state: &Mutex<State>,
+    request: &Parts,
+    body: &[u8],
+    knobs: &Knobs,
+    now: Timestamp,
+) -> Option<Answer> {
+    let (method, path) = (&request.method, request.uri.path());
+    if let Some((head, "googleAds:search")) = Head::of(method, path, '/', knobs) {
+        let mut state = lock(state);
+        if let Err(refusal) = gate::authorise(&mut state, &head, None, &request.headers, knobs, now) {
+            return Some(refusal);
+        }
+        let number = state.number();
+        return Some(search::answer(&head, &state.mended, body, number));
+    }
+    let call = Call::of(method, path, knobs)?;
+    Some(upload(state, &call, &request.headers, body, knobs, now))
+}
+
 /// Answers an upload.
-pub(super) fn upload(
+fn upload(
     state: &Mutex<State>,
     call: &Call,
     headers: &HeaderMap,
@@ -92,9 +129,14 @@ pub(super) fn upload(
     knobs: &Knobs,
     now: Timestamp,
 ) -> Answer {
-    if let Err(refusal) = gate::authorise(&mut lock(state), call, headers, knobs, now) {
-        return refusal;
-    }
+    let mended = {
+        let mut state = lock(state);
+        if let Err(refusal) = gate::authorise(&mut state, &call.head, Some(call.service), headers, knobs, now)
+        {
+            return refusal;
+        }
+        state.mended.clone()
+    };
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         let message = "Invalid JSON payload received. Unable to parse the body.".to_owned();
         return refusal::misfits(&[Misfit { at: String::new(), message }]);
@@ -112,15 +154,15 @@ pub(super) fn upload(
         .iter()
         .enumerate()
         .map(|(index, row)| match call.service {
-            Service::Clicks => clicks::check(row, index, call, now),
-            Service::Adjustments => adjustments::check(row, index, now),
+            Service::Clicks => clicks::check(row, index, call, &mended, now),
+            Service::Adjustments => adjustments::check(row, index, &mended, now),
         })
         .collect();
     let orders = read_orders(call, rows);
     let mut state = lock(state);
     let number = state.number();
     let answer = match gate::check_request(call, &body).map_or(orders, Err) {
-        Err(failure) => refusal::failure(call, number, &failure),
+        Err(failure) => refusal::failure(&call.head, number, &failure),
         Ok(orders) => take(&mut state, call, &body, Judged { faults, orders }, number, knobs, now),
     };
     answer.about(rows.len())
@@ -161,7 +203,7 @@ fn read_orders(call: &Call, rows: &[Value]) -> Result<Vec<Option<Order>>, Failur
         let action = filled(row, "conversionAction").unwrap_or_default();
         orders.push(directive.map(|directive| Order {
             directive,
-            seat: format!("{}/{action}/{}", call.customer, ids.join("/")),
+            seat: format!("{}/{action}/{}", call.head.customer, ids.join("/")),
         }));
     }
     Ok(orders)
@@ -240,7 +282,7 @@ fn respond(state: &mut State, call: &Call, body: &Value, verdicts: &[Vec<Failure
     }
     state.totals.rows_refused += verdicts.iter().filter(|verdict| !verdict.is_empty()).count() as u64;
     if !failures.is_empty() {
-        answer["partialFailureError"] = refusal::partial(call, number, &failures);
+        answer["partialFailureError"] = refusal::partial(&call.head, number, &failures);
     }
     Answer::json(200, &answer).with_header("request-id", refusal::request_id(number))
 }

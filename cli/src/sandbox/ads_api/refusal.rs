@@ -1,6 +1,6 @@
 //! The Google Ads API's errors: one `GoogleAdsFailure` for a request, or for all failed rows of one.
 
-use super::Call;
+use super::{Call, Head};
 use crate::sandbox::answer::{Answer, status_message, status_name};
 use crate::sandbox::directive::{Detail, Whole};
 use crate::sandbox::shape::Misfit;
@@ -87,31 +87,31 @@ fn status_of(failure: &Failure) -> u16 {
 }
 
 /// Refuses a request for one error.
-pub(super) fn failure(call: &Call, number: u64, failure: &Failure) -> Answer {
+pub(super) fn failure(head: &Head, number: u64, failure: &Failure) -> Answer {
     let status = status_of(failure);
-    with_status(call, number, status, failure)
+    with_status(head, number, status, failure)
 }
 
-fn with_status(call: &Call, number: u64, status: u16, failure: &Failure) -> Answer {
-    let details = details(call, number, &[failure]);
+fn with_status(head: &Head, number: u64, status: u16, failure: &Failure) -> Answer {
+    let details = details(head, number, &[failure]);
     Answer::json(status, &error(status, status_message(status), Some(details)))
         .with_header("request-id", request_id(number))
 }
 
 /// What stands beside the results where rows failed: a status with one `GoogleAdsFailure`, however many errors.
-pub(super) fn partial(call: &Call, number: u64, failures: &[&Failure]) -> Value {
+pub(super) fn partial(head: &Head, number: u64, failures: &[&Failure]) -> Value {
     let first = failures.first().map_or("", |first| first.message.as_str());
     let message = match failures.len() {
         1 => first.to_owned(),
         _ => format!("Multiple errors in ‘details’. First error: {first}"),
     };
-    json!({"code": 3, "message": message, "details": details(call, number, failures)})
+    json!({"code": 3, "message": message, "details": details(head, number, failures)})
 }
 
-fn details(call: &Call, number: u64, failures: &[&Failure]) -> Value {
+fn details(head: &Head, number: u64, failures: &[&Failure]) -> Value {
     let errors: Vec<Value> = failures.iter().map(|failure| failure.json()).collect();
     json!([{
-        "@type": format!("type.googleapis.com/google.ads.googleads.{}.errors.GoogleAdsFailure", call.version),
+        "@type": format!("type.googleapis.com/google.ads.googleads.{}.errors.GoogleAdsFailure", head.version),
         "errors": errors,
         "requestId": request_id(number),
     }])
@@ -132,7 +132,7 @@ pub(super) fn misfits(found: &[Misfit]) -> Answer {
 }
 
 /// Refuses a request for its token.
-pub(super) fn unauthorised(call: &Call, number: u64, cause: &Unauthorised) -> Answer {
+pub(super) fn unauthorised(head: &Head, number: u64, cause: &Unauthorised) -> Answer {
     let code = match cause {
         Unauthorised::Missing => "OAUTH_TOKEN_HEADER_INVALID",
         Unauthorised::Unknown => "OAUTH_TOKEN_INVALID",
@@ -147,14 +147,16 @@ pub(super) fn unauthorised(call: &Call, number: u64, cause: &Unauthorised) -> An
             return Answer::json(403, &error(403, message, Some(info)));
         }
     };
-    failure(call, number, &Failure::new("authenticationError", code, status_message(401)))
+    failure(head, number, &Failure::new("authenticationError", code, status_message(401)))
 }
 
 /// What a directive makes of a whole request, where nothing of it is recorded.
 pub(super) fn directed(call: &Call, number: u64, row: usize, whole: &Whole) -> Option<Answer> {
     let (family, code) = match whole {
         Whole::Status(502, _) => return Some(Answer::html(502, "Server Error")),
-        Whole::Status(429, Detail::RetryAfter(seconds)) => return Some(exhausted(call, number, *seconds)),
+        Whole::Status(429, Detail::RetryAfter(seconds)) => {
+            return Some(exhausted(&call.head, number, *seconds));
+        }
         Whole::Status(400, Detail::Row) => ("requestError", "UNKNOWN"),
         Whole::Status(401, _) => ("authenticationError", "OAUTH_TOKEN_EXPIRED"),
         Whole::Status(403, _) => ("authorizationError", "USER_PERMISSION_DENIED"),
@@ -174,15 +176,15 @@ pub(super) fn directed(call: &Call, number: u64, row: usize, whole: &Whole) -> O
     let found = Failure::new(family, code, "The sandbox was told to refuse this request.");
     let located = matches!(whole, Whole::Status(400, Detail::Row));
     let found = if located { found.at(call.service.rows_name(), row, "") } else { found };
-    Some(failure(call, number, &found))
+    Some(failure(&call.head, number, &found))
 }
 
 /// 429, with the time to come back where the Google Ads API says it and in the header.
-pub(super) fn exhausted(call: &Call, number: u64, seconds: u32) -> Answer {
+pub(super) fn exhausted(head: &Head, number: u64, seconds: u32) -> Answer {
     let code = "RESOURCE_TEMPORARILY_EXHAUSTED";
     let mut found = Failure::new("quotaError", code, "Too many requests. Retry later.");
     found.retry_seconds = Some(seconds);
-    failure(call, number, &found).with_header("retry-after", seconds.to_string())
+    failure(head, number, &found).with_header("retry-after", seconds.to_string())
 }
 
 /// Refuses a request because the sandbox itself has no room left; nothing was recorded.

@@ -1,7 +1,7 @@
 //! What the Data Manager API refuses a request for, before it looks at any click.
 
 use super::refusal::Violation;
-use crate::sandbox::account::Fault;
+use crate::sandbox::account::{ActionFault, Fault, Mended};
 use crate::sandbox::shape::{ID_MAX, filled, has, list, snake_case, text};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -97,12 +97,12 @@ fn check_account(account: &Value, at: &str, found: &mut Vec<Violation>) {
 }
 
 /// What is wrong with the accounts of a request, if one of them is out of order.
-pub(super) fn check_access(body: &Value) -> Option<Violation> {
+pub(super) fn check_access(body: &Value, mended: &Mended) -> Option<Violation> {
     let identified = |event: &Value| !list(&event["userData"], "userIdentifiers").is_empty();
     for (index, destination) in list(body, "destinations").iter().enumerate() {
         let account = filled(&destination["operatingAccount"], "accountId").unwrap_or_default();
         let at = format!("destinations[{index}].operating_account");
-        match Fault::of(account) {
+        match mended.fault(account) {
             // Closed to the Google Ads API only.
             None | Some(Fault::NotAllowlisted) => {}
             Some(Fault::NoPermission | Fault::NotEnabled) => {
@@ -115,6 +115,18 @@ pub(super) fn check_access(body: &Value) -> Option<Violation> {
                 }
             }
         }
+        let action = filled(destination, "productDestinationId").unwrap_or_default();
+        let (reason, why) = match mended.action_fault(action) {
+            // The account has to own the action.
+            Some(ActionFault::Missing | ActionFault::OtherOwner) => {
+                ("INVALID_CONVERSION_ACTION_ID", "The conversion action ID is invalid.")
+            }
+            Some(ActionFault::WrongType) => {
+                ("INVALID_CONVERSION_ACTION_TYPE", "The conversion action type is invalid.")
+            }
+            Some(ActionFault::OnePerClick | ActionFault::TwiceThere) | None => continue,
+        };
+        return Some(Violation::new(format!("destinations[{index}].product_destination_id"), reason, why));
     }
     None
 }

@@ -6,6 +6,7 @@ mod message;
 mod receipt;
 mod refusal;
 
+use super::account::ActionFault;
 use super::answer::Answer;
 use super::directive::{self, Order, Whole};
 use super::ledger::{Entered, Identity, Worth, decimal};
@@ -14,16 +15,18 @@ use super::shape::{self, filled, list};
 use super::state::State;
 use super::token::{Api, Unauthorised};
 use jiff::{SignedDuration, Timestamp};
-use receipt::Receipt;
 pub(super) use receipt::Receipts;
+use receipt::{Part, Receipt};
 use refusal::Violation;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// Age at which a click id is of no more use.
 /// <https://support.google.com/google-ads/answer/10029210>, read 2026-11-22.
 const CLICK_AGE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+const ONE_PER_CLICK: &str =
+    "PROCESSING_ERROR_REASON_ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID";
 
 /// Answers `POST /v1/events:ingest`.
 pub(super) fn ingest(
@@ -112,6 +115,10 @@ fn seat(event: &Value, body: &Value, ids: &[&str]) -> String {
     format!("{account}/{action}/{}", ids.join("/"))
 }
 
+fn has_braid(event: &Value) -> bool {
+    ["gbraid", "wbraid"].iter().any(|id| filled(&event["adIdentifiers"], id).is_some())
+}
+
 fn click_ids(event: &Value) -> impl Iterator<Item = &str> {
     ["gclid", "gbraid", "wbraid"].into_iter().filter_map(|id| filled(&event["adIdentifiers"], id))
 }
@@ -135,7 +142,7 @@ fn take(
     if end == Some(Whole::ResetBefore) {
         return refusal::plain(number, "INTERNAL_ERROR").ending(end.as_ref()).after(delay);
     }
-    violations.extend(check::check_access(body));
+    violations.extend(check::check_access(body, &state.mended));
     for (row, order) in orders.iter().enumerate() {
         if let Some(code) = state.spent.rule_row(order.as_ref()) {
             let why = "The sandbox was told to refuse this event.";
@@ -169,21 +176,24 @@ fn record(
     let mut receipt = Receipt::new(now.saturating_add(knobs.processing).unwrap_or(now));
     // A reason is spent once per request, however many destinations the event has.
     let told: Vec<_> = orders.iter().map(|order| state.spent.rule_receipt(order.as_ref())).collect();
+    let warned: Vec<_> = orders.iter().map(|order| state.spent.rule_warning(order.as_ref())).collect();
     for destination in list(body, "destinations") {
         let account = filled(&destination["operatingAccount"], "accountId").unwrap_or_default();
         let product = filled(destination, "productDestinationId").unwrap_or_default();
         let action = state.ledger.action(account, product);
-        let mut reasons = BTreeMap::new();
-        let mut records = 0_u64;
-        for (event, told) in list(body, "events").iter().zip(&told) {
+        let mut part = Part::of(destination.clone());
+        for ((event, told), warning) in list(body, "events").iter().zip(&told).zip(&warned) {
             if !is_for(event, destination) {
                 continue;
             }
-            records += 1;
+            part.note(warning.clone());
             let row = identity(event);
             let at = state.ledger.receive(action, &row);
             state.totals.conversions_received += 1;
-            let reason = told.clone().or_else(|| fault(event, body, now));
+            let reason = told.clone().or_else(|| fault(event, body, now)).or_else(|| {
+                let refuses = state.mended.action_fault(product) == Some(ActionFault::OnePerClick);
+                (refuses && has_braid(event)).then(|| ONE_PER_CLICK.to_owned())
+            });
             let reason = reason.or_else(|| {
                 let worth = Worth {
                     value: decimal(event.get("conversionValue")),
@@ -197,10 +207,10 @@ fn record(
             if let Some(reason) = reason {
                 state.totals.rows_refused += 1;
                 state.totals.note_code(&reason);
-                *reasons.entry(reason).or_insert(0_u64) += 1;
+                part.refuse(reason);
             }
         }
-        receipt.add(destination.clone(), records, reasons);
+        receipt.add(part);
     }
     receipt
 }

@@ -20,10 +20,12 @@ pub(super) struct Receipt {
     destinations: Vec<Part>,
 }
 
-struct Part {
+/// What became of the records at one destination.
+pub(super) struct Part {
     destination: Value,
     records: u64,
     reasons: BTreeMap<String, u64>,
+    warnings: BTreeMap<String, u64>,
 }
 
 impl Receipts {
@@ -51,8 +53,8 @@ impl Receipt {
     }
 
     /// Adds what became of the records at one destination.
-    pub(super) fn add(&mut self, destination: Value, records: u64, reasons: BTreeMap<String, u64>) {
-        self.destinations.push(Part { destination, records, reasons });
+    pub(super) fn add(&mut self, part: Part) {
+        self.destinations.push(part);
     }
 
     /// The answer to `requestStatus:retrieve`.
@@ -64,6 +66,24 @@ impl Receipt {
 }
 
 impl Part {
+    /// Nothing yet, at this destination.
+    pub(super) fn of(destination: Value) -> Self {
+        Self { destination, records: 0, reasons: BTreeMap::new(), warnings: BTreeMap::new() }
+    }
+
+    /// Counts a record, and a warning about it.
+    pub(super) fn note(&mut self, warning: Option<String>) {
+        self.records += 1;
+        if let Some(warning) = warning {
+            *self.warnings.entry(warning).or_default() += 1;
+        }
+    }
+
+    /// Counts a reason for which a record was refused.
+    pub(super) fn refuse(&mut self, reason: String) {
+        *self.reasons.entry(reason).or_default() += 1;
+    }
+
     fn answer(&self, ready: bool) -> Value {
         if !ready {
             return json!({"destination": self.destination, "requestStatus": "PROCESSING"});
@@ -74,20 +94,24 @@ impl Part {
             all if all == self.records => "FAILED",
             _ => "PARTIAL_SUCCESS",
         };
-        // Protocol buffers write 64-bit numbers as strings.
-        let counts: Vec<Value> = self
-            .reasons
-            .iter()
-            .map(|(reason, count)| json!({"recordCount": count.to_string(), "reason": reason}))
-            .collect();
         let mut part = json!({
             "destination": self.destination,
             "requestStatus": status,
             "eventsIngestionStatus": {"recordCount": self.records.to_string()},
         });
-        if !counts.is_empty() {
-            part["errorInfo"] = json!({"errorCounts": counts});
+        if !self.reasons.is_empty() {
+            part["errorInfo"] = json!({"errorCounts": counts(&self.reasons)});
+        }
+        if !self.warnings.is_empty() {
+            part["warningInfo"] = json!({"warningCounts": counts(&self.warnings)});
         }
         part
     }
+}
+
+/// Protocol buffers write 64-bit numbers as strings.
+fn counts(reasons: &BTreeMap<String, u64>) -> Vec<Value> {
+    let count =
+        |(reason, count): (&String, &u64)| json!({"recordCount": count.to_string(), "reason": reason});
+    reasons.iter().map(count).collect()
 }

@@ -2,6 +2,7 @@
 
 pub mod confirm;
 pub mod keep_partitions;
+pub mod probe_credentials;
 pub mod prune;
 pub mod recover;
 pub mod seed;

@@ -4,13 +4,14 @@ use jiff::Timestamp;
 
 use super::GoogleConfig;
 use super::credentials::Credentials;
+use super::examine::{self, Look};
 use super::hex::sha256_hex;
 use super::taxonomy::Taxonomy;
 use super::{oauth, poll, request, response, send};
 use crate::domain::ErrorCode;
 use crate::providers::{
-    AccessToken, Account, Answer, BoxFuture, Packed, Receipt, Request, Row, RowAnswer, SendError, TokenError,
-    http::Fault,
+    AccessToken, Account, Answer, BoxFuture, Budget, Check, Depth, Packed, Receipt, Request, Row, RowAnswer,
+    SendError, TokenError, http::Fault,
 };
 
 /// An account, opened from its credentials.
@@ -57,6 +58,10 @@ impl Account for GoogleAccount {
         self.credentials.transport.as_str()
     }
 
+    fn budget(&self) -> Budget {
+        self.config.budget(self.credentials.transport)
+    }
+
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>> {
         let url = &self.config.oauth_token_url;
         Box::pin(oauth::refresh(&self.client, url, &self.credentials, &self.taxonomy))
@@ -101,5 +106,27 @@ impl Account for GoogleAccount {
 
     fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool {
         poll::could_mean(reason, row)
+    }
+
+    fn examine_requests(&self, depth: Depth) -> u32 {
+        examine::requests(depth)
+    }
+
+    fn examine<'a>(
+        &'a self,
+        depth: Depth,
+        token: &'a AccessToken,
+        action: Option<&'a str>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Vec<Check>> {
+        let look = Look {
+            client: &self.client,
+            config: &self.config,
+            credentials: &self.credentials,
+            taxonomy: &self.taxonomy,
+            token,
+            now,
+        };
+        Box::pin(look.examine(depth, action))
     }
 }

@@ -3,10 +3,12 @@
 mod about;
 mod account;
 mod admit;
+mod checks;
 mod conversion_action;
 mod credentials;
 mod customer_id;
 mod daily_budget;
+mod examine;
 mod hex;
 mod identifiers;
 mod oauth;
@@ -23,9 +25,9 @@ mod wire;
 pub use oauth::read_token;
 pub use response::read_answer;
 
-use crate::domain::{ConversionInput, Country, FieldError, ProviderKey, Secret};
+use crate::domain::{ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret};
 use crate::providers::{
-    Account, AccountOptions, Admitted, Capabilities, CodeRule, Provider, Reason, Receipts, Results,
+    Account, AccountOptions, Admitted, Budget, Capabilities, CodeRule, Provider, Reason, Receipts, Results,
 };
 
 /// Where the two APIs and the token endpoint are.
@@ -41,13 +43,16 @@ pub struct GoogleConfig {
     pub oauth_token_url: String,
 }
 
+/// The Data Manager API itself.
+const DATA_MANAGER: &str = "https://datamanager.googleapis.com";
+
 impl Default for GoogleConfig {
     /// Google's own, and the newest version (read 2026-11-22).
     fn default() -> Self {
         Self {
             ads_base_url: "https://googleads.googleapis.com".to_owned(),
             ads_api_version: "v26".to_owned(),
-            data_manager_base_url: "https://datamanager.googleapis.com".to_owned(),
+            data_manager_base_url: DATA_MANAGER.to_owned(),
             oauth_token_url: "https://oauth2.googleapis.com/token".to_owned(),
         }
     }
@@ -76,12 +81,22 @@ impl GoogleAds {
             oldest_event: admit::CLICK_ID_AGE,
             smallest_click_age: admit::SMALLEST_CLICK_AGE,
             adjustments: true,
-            // Per cloud project on the Data Manager API's ingestion.
-            // <https://developers.google.com/data-manager/api/devguides/limits>, read 2026-11-22.
-            requests_per_minute: 300,
-            requests_per_day: 100_000,
         };
         Self { config, client, capabilities }
+    }
+}
+
+impl GoogleConfig {
+    /// Of the Data Manager API per cloud project, on its ingestion: it is the OAuth client's, so all sites of one client share
+    /// it. <https://developers.google.com/data-manager/api/devguides/limits>, read 2026-11-22. The Google Ads API's depends on
+    /// the project's access level, which nothing here knows.
+    fn budget(&self, transport: transport::Transport) -> Budget {
+        match transport {
+            transport::Transport::DataManager if self.data_manager_base_url == DATA_MANAGER => {
+                Budget { per_minute: Some(300), per_day: Some(100_000) }
+            }
+            transport::Transport::DataManager | transport::Transport::AdsApi => Budget::default(),
+        }
     }
 }
 
@@ -96,6 +111,10 @@ impl Provider for GoogleAds {
 
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>> {
         admit::admit(input, country)
+    }
+
+    fn can_probe(&self, code: &ErrorCode) -> bool {
+        taxonomy::can_probe(code.as_str())
     }
 
     fn open_account(

@@ -35,6 +35,7 @@ const MAX_TOKEN: usize = 4_096;
 struct TokenResponse {
     access_token: String,
     expires_in: Option<Value>,
+    scope: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +95,9 @@ fn read_success(raw: &RawAnswer, now: Timestamp) -> Option<AccessToken> {
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => None,
     };
     let life = life.map_or(USUAL_LIFE, Duration::from_secs).min(LONGEST_LIFE).saturating_sub(SAFETY_MARGIN);
-    Some(AccessToken { secret: token, expires_at: now.checked_add(life).ok()? })
+    // RFC 6749, section 3.3: names with a space between each two.
+    let scopes = response.scope.map(|scopes| scopes.split(' ').map(str::to_owned).collect());
+    Some(AccessToken { secret: token, expires_at: now.checked_add(life).ok()?, scopes })
 }
 
 struct Refusal {

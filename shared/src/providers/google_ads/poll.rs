@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::GoogleConfig;
 use super::credentials::Credentials;
-use super::response::{PROCESSING_FAMILY, read_fault, read_status};
+use super::response::{PROCESSING_FAMILY, no_rows, read_fault, read_status};
 use super::taxonomy::{self, Body, Context, Taxonomy};
 use crate::domain::ErrorCode;
 use crate::providers::{
@@ -35,8 +35,7 @@ pub(crate) async fn poll(
 /// A question that failed is read as any request; whatever it says of rows, there are none.
 fn fault(fault: Fault, credentials: &Credentials, taxonomy: &Taxonomy, now: Timestamp) -> SendError {
     let nothing = Request::empty(credentials.transport.as_str());
-    read_fault(fault, &nothing, taxonomy, now)
-        .map_or_else(|error| error, |answer| SendError::Unavailable(answer.reply))
+    no_rows(read_fault(fault, &nothing, taxonomy, now))
 }
 
 /// See [`Account::judge`](crate::providers::Account::judge).

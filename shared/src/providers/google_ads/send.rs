@@ -7,7 +7,10 @@ use super::credentials::Credentials;
 use super::response::{read_answer, read_fault};
 use super::taxonomy::Taxonomy;
 use super::transport::Transport;
-use crate::providers::{AccessToken, Answer, Request, SendError, http::exchange};
+use crate::providers::{
+    AccessToken, Answer, Request, SendError,
+    http::{Fault, RawAnswer, exchange},
+};
 
 const LOGIN_CUSTOMER_ID: HeaderName = HeaderName::from_static("login-customer-id");
 const DEVELOPER_TOKEN: HeaderName = HeaderName::from_static("developer-token");
@@ -20,13 +23,30 @@ pub(crate) async fn send(
     token: &AccessToken,
     now: Timestamp,
 ) -> Result<Answer, SendError> {
+    // A transport of a newer program's request is none of ours, and its headers would not help.
+    let transport = request.transport.parse().unwrap_or(Transport::DataManager);
+    match post(client, credentials, transport, &request.url, request.body.clone(), token).await {
+        Ok(raw) => read_answer(&raw, request, taxonomy, now),
+        Err(fault) => read_fault(fault, request, taxonomy, now),
+    }
+}
+
+/// Posts JSON to one of the two APIs, with the headers that it wants.
+pub(crate) async fn post(
+    client: &reqwest::Client,
+    credentials: &Credentials,
+    api: Transport,
+    url: &str,
+    body: Vec<u8>,
+    token: &AccessToken,
+) -> Result<RawAnswer, Fault> {
     let mut post = client
-        .post(&request.url)
+        .post(url)
         .bearer_auth(token.secret.expose())
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .body(request.body.clone());
+        .body(body);
     // The Data Manager API ignores headers: who logs in stands in its destinations.
-    if request.transport == Transport::AdsApi.as_str() {
+    if api == Transport::AdsApi {
         if let Some(manager) = &credentials.login_customer_id {
             post = post.header(LOGIN_CUSTOMER_ID, manager.as_str());
         }
@@ -34,10 +54,7 @@ pub(crate) async fn send(
             post = post.header(DEVELOPER_TOKEN, sensitive(developer_token.expose()));
         }
     }
-    match exchange(post).await {
-        Ok(raw) => read_answer(&raw, request, taxonomy, now),
-        Err(fault) => read_fault(fault, request, taxonomy, now),
-    }
+    exchange(post).await
 }
 
 /// A header that no `Debug` shows.

@@ -65,6 +65,9 @@ pub struct Rule {
     pub(crate) switch_to: Option<Transport>,
     /// What a conversion must have to be the one that is meant; anything where absent.
     pub about: Option<About>,
+    /// Of CONFIG: whether a request that is only validated, with its token, proves that it is mended.
+    #[serde(default)]
+    pub probe: bool,
     /// Where the rule holds; everywhere where absent.
     pub when: Option<When>,
     /// For the reader.
@@ -260,6 +263,16 @@ impl Taxonomy {
     }
 }
 
+/// Whether a request that is only validated proves that what `code` says is mended; `code` as ledger and holds keep it.
+pub fn can_probe(code: &str) -> bool {
+    // An answer without a code of its own: who asks again gets another, or does not.
+    if code.starts_with("HTTP_") {
+        return true;
+    }
+    let (family, code) = code.rsplit_once('.').unwrap_or(("oauth", code));
+    rules(family).iter().any(|rule| rule.class == Class::Config && rule.probe && rule.fits(code))
+}
+
 impl Rule {
     /// What an operator said, and nothing more.
     fn overriding(code: &str, said: &Override) -> Self {
@@ -268,6 +281,7 @@ impl Rule {
             number: None,
             about: None,
             switch_to: None,
+            probe: false,
             class: said.class,
             scope: said.scope,
             wait_seconds: said.wait.map(|wait| wait.as_secs()),
@@ -290,6 +304,7 @@ impl Rule {
             degrade: self.degrade.clone().filter(|_| kept),
             switch_to: self.switch_to.filter(|_| kept),
             about: self.about,
+            probe: self.probe && kept,
             wait_from: self.wait_from.filter(|_| kept && said.wait_seconds.is_none()),
             ..said.clone()
         }

@@ -25,6 +25,16 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// What a grant must cover. <https://developers.google.com/identity/protocols/oauth2/scopes>, read 2026-11-22.
+    pub(crate) fn scope(self) -> &'static str {
+        match self {
+            Transport::DataManager => "https://www.googleapis.com/auth/datamanager",
+            Transport::AdsApi => "https://www.googleapis.com/auth/adwords",
+        }
+    }
+}
+
 impl FromStr for Transport {
     type Err = String;
 

@@ -17,6 +17,7 @@ pub(super) fn click_conversions(
     wire::UploadClickConversionsRequest {
         conversions: batch.items.iter().map(|item| click_conversion(item, credentials)).collect(),
         partial_failure: true,
+        validate_only: batch.validate_only,
     }
 }
 

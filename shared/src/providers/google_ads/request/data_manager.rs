@@ -18,6 +18,7 @@ pub(super) fn ingest_events(
         destinations: batch.actions.iter().map(|action| destination(action, credentials)).collect(),
         events: batch.items.iter().map(|item| event(item, now)).collect(),
         encoding: wire::Encoding::Hex,
+        validate_only: batch.validate_only,
     }
 }
 

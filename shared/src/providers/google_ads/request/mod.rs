@@ -2,6 +2,11 @@
 
 mod ads_api;
 mod data_manager;
+mod search;
+mod validation;
+
+pub(crate) use search::{Search, search_action, search_customer};
+pub(crate) use validation::{Made, validation};
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -115,6 +120,8 @@ struct Batch<'a> {
     /// In the order of their first row.
     actions: Vec<ActionName>,
     order_keys: HashSet<String>,
+    /// Set where the request is judged and not executed.
+    validate_only: Option<bool>,
 }
 
 /// Puts the item into the first batch that can take it.
@@ -123,8 +130,7 @@ fn place<'a>(batches: &mut Vec<Batch<'a>>, item: Item<'a>, transport: Transport)
     match batches.iter_mut().find(|batch| batch.call == call && batch.takes(&item)) {
         Some(batch) => batch.add(item),
         None => {
-            let mut batch =
-                Batch { call, items: Vec::new(), actions: Vec::new(), order_keys: HashSet::new() };
+            let mut batch = Batch::new(call);
             batch.add(item);
             batches.push(batch);
         }
@@ -132,6 +138,10 @@ fn place<'a>(batches: &mut Vec<Batch<'a>>, item: Item<'a>, transport: Transport)
 }
 
 impl<'a> Batch<'a> {
+    fn new(call: Call) -> Self {
+        Self { call, items: Vec::new(), actions: Vec::new(), order_keys: HashSet::new(), validate_only: None }
+    }
+
     /// Two rows of one order never share a request: the Google Ads API would refuse both (`DUPLICATE_ORDER_ID`), and
     /// the Data Manager API does not say which of the two is the last.
     fn takes(&self, item: &Item<'_>) -> bool {

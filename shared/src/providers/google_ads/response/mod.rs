@@ -6,7 +6,12 @@ mod findings;
 mod judge;
 mod receipt;
 mod refusal;
+mod search;
 mod throttle;
+mod validation;
+
+pub(crate) use search::read_search;
+pub(crate) use validation::read_validation;
 
 pub(crate) use receipt::{PROCESSING_FAMILY, read_status};
 
@@ -52,6 +57,11 @@ pub(crate) fn read_fault(
     let judge = Judge { taxonomy, now };
     let reply = Reply { code: Some(ErrorCode::own(fault.code())), ..Reply::default() };
     judge.whole(judge.signal(fault.code(), Body::Api), reply, request)
+}
+
+/// A question has no rows of which an answer could say anything.
+pub(crate) fn no_rows(answer: Result<Answer, SendError>) -> SendError {
+    answer.map_or_else(|error| error, |answer| SendError::Unavailable(answer.reply))
 }
 
 /// Reads the body of a 200: one JSON object. (Serde alone would take an array for a struct, field by field.)

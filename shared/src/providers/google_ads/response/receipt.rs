@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::judge::Judge;
 use crate::domain::ErrorCode;
 use crate::providers::{
-    Answer, Counted, Receipt, ReceiptPart, ReceiptState, Reply, Request, SendError, Target,
+    Counted, Receipt, ReceiptPart, ReceiptState, Reply, Request, SendError, Target,
     google_ads::{
         credentials::Credentials,
         request::target_of,
@@ -36,13 +36,13 @@ pub(crate) fn read_status(
             return Ok(Receipt { reply, parts: Vec::new() });
         }
         _ => {
-            return Err(no_rows(super::refusal::read_refusal(raw, &nothing, judge)));
+            return Err(super::no_rows(super::refusal::read_refusal(raw, &nothing, judge)));
         }
     }
     let response = super::read_object::<RetrieveRequestStatusResponse>(raw)
         .filter(|response| !response.request_status_per_destination.is_empty());
     let Some(response) = response else {
-        return Err(no_rows(super::in_doubt(raw, "UNREADABLE_ANSWER", &nothing, judge)));
+        return Err(super::no_rows(super::in_doubt(raw, "UNREADABLE_ANSWER", &nothing, judge)));
     };
     let statuses = &response.request_status_per_destination;
     let alone = statuses.len() == 1;
@@ -55,11 +55,6 @@ pub(crate) fn read_status(
         .collect();
     unknown.dedup();
     Ok(Receipt { reply: Reply { unknown, ..reply }, parts })
-}
-
-/// A question has no rows of which an answer could say anything.
-fn no_rows(answer: Result<Answer, SendError>) -> SendError {
-    answer.map_or_else(|error| error, |answer| SendError::Unavailable(answer.reply))
 }
 
 /// The only destination of a request has all of its rows, whatever it is called.

@@ -11,6 +11,8 @@ use super::status::Status;
 pub(crate) struct UploadClickConversionsRequest {
     pub(crate) conversions: Vec<ClickConversion>,
     pub(crate) partial_failure: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) validate_only: Option<bool>,
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,8 @@ pub(crate) struct IngestEventsRequest {
     pub(crate) destinations: Vec<Destination>,
     pub(crate) events: Vec<Event>,
     pub(crate) encoding: Encoding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) validate_only: Option<bool>,
 }
 
 /// How hashes are written.

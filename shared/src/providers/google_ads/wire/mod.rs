@@ -2,6 +2,7 @@
 
 pub(crate) mod ads_api;
 pub(crate) mod data_manager;
+pub(crate) mod search;
 pub(crate) mod status;
 
 use rust_decimal::Decimal;
