@@ -6,6 +6,7 @@ mod classes;
 mod credentials;
 mod examine;
 mod exchange;
+mod fuzz;
 mod overrides;
 mod refusals;
 mod requests;

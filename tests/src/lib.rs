@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod chaos;
 pub mod database;
+pub mod fuzz;
 pub mod lambda;
 pub mod mutations;
 pub mod proto;

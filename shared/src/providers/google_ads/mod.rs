@@ -25,9 +25,12 @@ mod wire;
 pub use oauth::read_token;
 pub use response::read_answer;
 
+use jiff::Timestamp;
+
 use crate::domain::{ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret};
 use crate::providers::{
-    Account, AccountOptions, Admitted, Budget, Capabilities, CodeRule, Provider, Reason, Receipts, Results,
+    Account, AccountOptions, Admitted, Budget, Capabilities, CodeRule, Provider, Reason, Receipt, Receipts,
+    Results, SendError, http::RawAnswer,
 };
 
 /// Where the two APIs and the token endpoint are.
@@ -98,6 +101,19 @@ impl GoogleConfig {
             transport::Transport::DataManager | transport::Transport::AdsApi => Budget::default(),
         }
     }
+}
+
+/// What the answer to a question for a receipt means, for the account that these credentials open.
+///
+/// # Errors
+/// What is wrong with the credentials; inside it, why the answer is none.
+pub fn read_receipt(
+    raw: &RawAnswer,
+    credentials: &Secret,
+    now: Timestamp,
+) -> Result<Result<Receipt, SendError>, Vec<FieldError>> {
+    let credentials = credentials::Credentials::parse(credentials)?;
+    Ok(response::read_status(raw, &credentials, &taxonomy::Taxonomy::default(), now))
 }
 
 impl Provider for GoogleAds {

@@ -17,6 +17,7 @@ pub(crate) use receipt::{PROCESSING_FAMILY, read_status};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use self::judge::Judge;
 use super::taxonomy::{Body, Taxonomy};
@@ -64,10 +65,11 @@ pub(crate) fn no_rows(answer: Result<Answer, SendError>) -> SendError {
     answer.map_or_else(|error| error, |answer| SendError::Unavailable(answer.reply))
 }
 
-/// Reads the body of a 200: one JSON object. (Serde alone would take an array for a struct, field by field.)
+/// Reads the body of a 200: one JSON object. (Serde alone would take an array for a struct, field by field, and would
+/// look at no bytes of what it passes over: so it is read as a whole first.)
 fn read_object<T: DeserializeOwned>(raw: &RawAnswer) -> Option<T> {
-    let is_object = raw.body.trim_ascii_start().starts_with(b"{");
-    is_object.then(|| serde_json::from_slice(&raw.body).ok()).flatten()
+    serde_json::from_slice::<Map<String, Value>>(&raw.body).ok()?;
+    serde_json::from_slice(&raw.body).ok()
 }
 
 /// A 200 that says nothing of any row that could be relied on.
