@@ -2,7 +2,7 @@
 
 use super::{Mutation, edit, edit_all, mutation};
 
-const ENQUEUE: &str = "enqueue/enqueue_offline_conversions";
+const ENQUEUE: &str = "enqueue/take_in_offline_conversions";
 const CALL: &str = "enqueue/call_groups";
 const EXPIRE: &str = "expiry/expire_conversions";
 
@@ -12,8 +12,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "fails where a key is known",
         "delivery::door::the_same_conversion_is_known_and_another_of_its_id_is_a_conflict",
         &[edit(
-            "on conflict do nothing\n    returning conversion_key.conversion_id",
-            "returning conversion_key.conversion_id",
+            "on conflict do nothing\n    returning conversion_key.external_id",
+            "returning conversion_key.external_id",
         )],
     ),
     mutation(
