@@ -15,6 +15,7 @@ mod model;
 mod operation;
 mod order_ground;
 mod order_races;
+mod order_walk;
 mod orders;
 mod outage;
 mod plans;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::put_groups;
 
-/// One write of an order, as a client sends it. Times are minutes after one moment two days ago.
+/// One write of an order, as a client sends it. It occurred so many minutes into a year.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Write<'a> {
     id: &'a str,

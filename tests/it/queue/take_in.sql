@@ -4,7 +4,7 @@ with given as (
     jsonb_strip_nulls(jsonb_build_object(
       'order_id', given.order_id,
       'conversion_action', nullif(given.action, ''),
-      'occurred_at', date_trunc('hour', clock_timestamp()) - interval '2 days' + given.minute * interval '1 minute'
+      'occurred_at', timestamptz '2026-01-01 00:00:00+00' + given.minute * interval '1 minute'
     )) as payload,
     encode(
       substring(sha256(convert_to(given.action || E'\n' || coalesce(given.order_id, given.id), 'UTF8')) for 16), 'hex'
