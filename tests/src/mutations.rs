@@ -3,6 +3,7 @@
 mod circuit;
 mod claim;
 mod enqueue;
+mod orders;
 mod recover;
 mod settle;
 
@@ -51,9 +52,16 @@ const fn edit_all(find: &'static str, times: usize, replace: &'static str) -> Ed
 
 /// Every fault.
 pub fn all() -> impl Iterator<Item = &'static Mutation> {
-    [claim::MUTATIONS, settle::MUTATIONS, circuit::MUTATIONS, recover::MUTATIONS, enqueue::MUTATIONS]
-        .into_iter()
-        .flatten()
+    [
+        claim::MUTATIONS,
+        settle::MUTATIONS,
+        circuit::MUTATIONS,
+        recover::MUTATIONS,
+        enqueue::MUTATIONS,
+        orders::MUTATIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Mutation {
