@@ -134,7 +134,9 @@ fn sentence(conversion: &Conversion) -> String {
         Some("IN_FLIGHT") => "a run is sending it now".to_owned(),
         Some("ORDER_BUSY") => {
             let head = conversion.waits_for.map_or_else(String::new, |id| id.to_string());
-            format!("conversion {head} of the same order is not over yet; it goes after that, if nothing newer does")
+            format!(
+                "conversion {head} of the same order is not over yet; it goes after that, if nothing newer does"
+            )
         }
         Some("HOLD") => format!("a hold waits for a mend{why}, after which it goes on by itself"),
         Some("NO_CREDENTIALS") => {

@@ -67,7 +67,9 @@ impl Door {
                             match answer.result {
                                 EnqueueResult::Queued => self.queued += 1,
                                 EnqueueResult::Held => self.held += 1,
-                                EnqueueResult::Duplicate | EnqueueResult::OrderDelivered => self.duplicate += 1,
+                                EnqueueResult::Duplicate | EnqueueResult::OrderDelivered => {
+                                    self.duplicate += 1
+                                }
                                 EnqueueResult::Conflict => self.conflict += 1,
                                 EnqueueResult::Expired => self.expired += 1,
                                 EnqueueResult::Superseded | EnqueueResult::OriginalFailed => self.ended += 1,

@@ -27,8 +27,7 @@ declare
   v_new_ids bigint[];
   v_called integer[];
   v_called_due timestamptz[];
-  v_probed_keys text[];
-  v_probed_groups integer[];
+  v_probes tid[];
   v_joining bigint[];
   v_left_ids bigint[];
   v_left_groups integer[];
@@ -91,11 +90,12 @@ begin
     from named
     order by named.external_id collate "C", named.group_id, named.conversion_id desc
     on conflict do nothing
-    returning conversion_key.external_id, conversion_key.group_id, conversion_key.conversion_id
+    returning conversion_key.conversion_id, conversion_key.ctid as place
   ), fresh as (
+    -- As a join it would be planned for one row, and compare each with each.
     select live.*
-    from won
-    join live on live.conversion_id = won.conversion_id
+    from live
+    where (live.conversion_id in (select won.conversion_id from won)) is true
   ), kept as (
     insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload, order_hash)
     select
@@ -121,16 +121,11 @@ begin
     (select pg_catalog.array_agg(called.group_id order by called.group_id) from called),
     (select pg_catalog.array_agg(called.due_at order by called.group_id) from called),
     (select pg_catalog.array_agg(fresh.conversion_id) from fresh where fresh.joins),
-    (select pg_catalog.array_agg(won.external_id) from won where won.conversion_id = 0),
-    (select pg_catalog.array_agg(won.group_id) from won where won.conversion_id = 0)
-  into v_new_items, v_new_ids, v_called, v_called_due, v_joining, v_probed_keys, v_probed_groups;
+    (select pg_catalog.array_agg(won.place) from won where won.conversion_id = 0)
+  into v_new_items, v_new_ids, v_called, v_called_due, v_joining, v_probes;
 
-  if v_probed_keys is not null then
-    delete from relay.conversion_key
-    using unnest(v_probed_keys, v_probed_groups) as probed (external_id, group_id)
-    where conversion_key.external_id = probed.external_id
-      and conversion_key.group_id = probed.group_id
-      and conversion_key.conversion_id = 0;
+  if v_probes is not null then
+    delete from relay.conversion_key where conversion_key.ctid = any (v_probes);
   end if;
   -- A conversion that names no order joins one that others named, or adjusted before it came.
   if exists (

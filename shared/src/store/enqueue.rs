@@ -84,7 +84,8 @@ impl Store {
         let expires_at: Vec<Timestamp> = new.iter().map(|row| row.expires_at).collect();
         let payloads: Vec<Json<&Conversion>> = new.iter().map(|row| Json(&row.conversion)).collect();
         let order_hashes: Vec<Uuid> = new.iter().map(|row| row.order_hash.0).collect();
-        let order_keys: Vec<Option<&str>> = new.iter().map(|row| row.conversion.order_id.as_deref()).collect();
+        let order_keys: Vec<Option<&str>> =
+            new.iter().map(|row| row.conversion.order_id.as_deref()).collect();
         let rows = self
             .query(
                 "select result, conversion_id \

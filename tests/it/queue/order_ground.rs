@@ -89,11 +89,7 @@ impl Ground {
         self.take_in_by(&self.world.sql, writes).await
     }
 
-    pub(super) async fn take_in_by(
-        &self,
-        sql: &Client,
-        writes: &[Write<'_>],
-    ) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn take_in_by(&self, sql: &Client, writes: &[Write<'_>]) -> anyhow::Result<Vec<String>> {
         let of = |field: fn(&Write<'_>) -> i32| writes.iter().map(field).collect::<Vec<_>>();
         let ids: Vec<_> = writes.iter().map(|write| write.id).collect();
         let kinds: Vec<_> = writes.iter().map(|write| write.kind).collect();
@@ -166,7 +162,8 @@ impl Ground {
     }
 
     pub(super) async fn explain(&self, id: &str) -> anyhow::Result<Value> {
-        let explain = "select relay.explain_conversion(conversion_id) from relay.conversion_key where external_id = $1";
+        let explain =
+            "select relay.explain_conversion(conversion_id) from relay.conversion_key where external_id = $1";
         Ok(self.world.sql.query_one(explain, &[&id]).await?.get(0))
     }
 
@@ -176,33 +173,27 @@ impl Ground {
         Ok(self.world.sql.query_one(redrive, &[&self.site, &code]).await?.get(0))
     }
 
-    /// The accounts add up, and of no order are two under way.
+    /// See [`assert_in_order`].
     pub(super) async fn assert_in_order(&self) -> anyhow::Result<()> {
-        let under_way = self
-            .world
-            .sql
-            .query(
-                "select chain.order_hash::text, array_agg(key.external_id) \
-                 from relay.conversion join relay.order_chain as chain using (group_id, order_hash) \
-                 join relay.conversion_key as key using (conversion_id) \
-                 join relay.offline_conversion_queue as queue on queue.id = conversion_id \
-                 left join relay.blocked using (conversion_id) \
-                 where queue.status not in ('COMPLETED', 'FAILED') and blocked.conversion_id is null \
-                 group by 1 having count(*) > 1",
-                &[],
-            )
-            .await?;
-        let twice: BTreeMap<String, Vec<String>> =
-            under_way.iter().map(|row| (row.get(0), row.get(1))).collect();
-        ensure!(twice.is_empty(), "more than one under way: {twice:?}");
-        let astray = self
-            .world
-            .number(
-                "select count(*) from relay.blocked left join relay.order_chain as chain using (group_id, order_hash) \
-                 where chain.head is distinct from blocked.head",
-            )
-            .await?;
-        ensure!(astray == 0, "{astray} wait for another than the head of their order");
-        self.world.assert_accounted_for().await
+        assert_in_order(&self.world).await
     }
+}
+
+/// The accounts add up, of no order are two under way, and what waits does so behind the head of its order.
+pub(super) async fn assert_in_order(world: &World) -> anyhow::Result<()> {
+    let under_way = "select format('%s %s', chain.group_id, chain.order_hash), array_agg(key.external_id) \
+                     from relay.conversion join relay.order_chain as chain using (group_id, order_hash) \
+                     join relay.conversion_key as key using (conversion_id) \
+                     join relay.offline_conversion_queue as queue on queue.id = conversion_id \
+                     left join relay.blocked using (conversion_id) \
+                     where queue.status not in ('COMPLETED', 'FAILED') and blocked.conversion_id is null \
+                     group by 1 having count(*) > 1";
+    let twice: BTreeMap<String, Vec<String>> =
+        world.sql.query(under_way, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
+    ensure!(twice.is_empty(), "more than one under way: {twice:?}");
+    let astray = "select count(*) from relay.blocked left join relay.order_chain as chain using (group_id, order_hash) \
+                  where chain.head is distinct from blocked.head";
+    let astray = world.number(astray).await?;
+    ensure!(astray == 0, "{astray} wait for another than the head of their order");
+    world.assert_accounted_for().await
 }

@@ -174,7 +174,11 @@ async fn what_expired_while_it_waited_is_in_nobodys_way() -> anyhow::Result<()> 
     ground.take_in(&[Write::restatement("newest", "sale", 20).expires_in_minutes(0)]).await?;
     ground.take_in(&[Write::restatement("newer", "sale", 20).expires_in_minutes(1)]).await?;
     ground.take_in(&[Write::restatement("less", "sale", 10)]).await?;
-    ground.world.sql.batch_execute("update relay.inflight set lease_until = lease_until + interval '1 hour'").await?;
+    ground
+        .world
+        .sql
+        .batch_execute("update relay.inflight set lease_until = lease_until + interval '1 hour'")
+        .await?;
     ground.world.let_pass("2 minutes").await?;
 
     ground.settle(&original, DELIVERED).await?;
@@ -258,7 +262,8 @@ async fn it_is_told_what_a_write_waits_for() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_week_of_which_something_waits_for_its_order_stays_and_chains_go_with_theirs() -> anyhow::Result<()> {
+async fn a_week_of_which_something_waits_for_its_order_stays_and_chains_go_with_theirs() -> anyhow::Result<()>
+{
     let ground = Ground::new().await?;
     let world = &ground.world;
     ground.take_in(&[Write::conversion("sale", 0), Write::restatement("less", "sale", 10)]).await?;

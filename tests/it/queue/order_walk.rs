@@ -23,13 +23,25 @@ const KINDS: [&str; 4] = ["conversion", "restatement", "retraction", "enhancemen
 
 #[derive(Debug, Clone)]
 enum Step {
-    TakeIn { writes: Vec<Given> },
+    TakeIn {
+        writes: Vec<Given>,
+    },
     Claim,
-    Settle { claim: usize, end: End },
+    Settle {
+        claim: usize,
+        end: End,
+    },
     /// A request leaves and its runner dies.
-    Die { claim: usize },
-    Pass { seconds: u32 },
-    Receipts { outcome: &'static str, is_told: bool },
+    Die {
+        claim: usize,
+    },
+    Pass {
+        seconds: u32,
+    },
+    Receipts {
+        outcome: &'static str,
+        is_told: bool,
+    },
     Expire,
     Redrive,
 }
@@ -131,9 +143,14 @@ impl Walk {
     async fn take_in(&mut self, ground: &Ground, writes: &[Given]) -> anyhow::Result<()> {
         let mut ids = Vec::new();
         for write in writes {
-            let is_first = !self.writes.contains_key(ORDERS[write.order]) && !ids.contains(&ORDERS[write.order].to_owned());
+            let is_first = !self.writes.contains_key(ORDERS[write.order])
+                && !ids.contains(&ORDERS[write.order].to_owned());
             let is_original = KINDS[write.kind] == "conversion" && is_first && !write.is_named;
-            let id = if is_original { ORDERS[write.order].to_owned() } else { format!("w-{}", self.writes.len() + ids.len()) };
+            let id = if is_original {
+                ORDERS[write.order].to_owned()
+            } else {
+                format!("w-{}", self.writes.len() + ids.len())
+            };
             ids.push(id);
         }
         let writes: Vec<(&Given, &String)> = writes.iter().zip(&ids).collect();
@@ -248,7 +265,8 @@ async fn walk(steps: &[Step]) -> anyhow::Result<()> {
 
 #[test]
 fn whatever_happens_one_write_of_an_order_goes_at_a_time_and_none_over_a_newer_one() {
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let cases = std::env::var("RELAY_MODEL_CASES").ok().and_then(|value| value.parse().ok());
     let mut runner = TestRunner::new(Config {
         cases: cases.unwrap_or(CASES),

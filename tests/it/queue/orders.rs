@@ -61,9 +61,16 @@ async fn a_receipt_that_nobody_told_of_is_found_within_ten_minutes() -> anyhow::
     ground.take_in(&[Write::restatement("less", "sale", 10)]).await?;
     ground.world.let_pass("16 seconds").await?;
     assert_eq!(ground.send(DELIVERED).await?, NOTHING);
-    ground.world.sql.batch_execute("update relay.receipt set state = 'SETTLED', outcome = 'REJECTED'").await?;
+    ground
+        .world
+        .sql
+        .batch_execute("update relay.receipt set state = 'SETTLED', outcome = 'REJECTED'")
+        .await?;
     ground.world.let_pass("9 minutes").await?;
-    assert_eq!((ground.send(DELIVERED).await?, ground.standing("less").await?), (vec![], "QUEUED ORDER_BUSY".to_owned()));
+    assert_eq!(
+        (ground.send(DELIVERED).await?, ground.standing("less").await?),
+        (vec![], "QUEUED ORDER_BUSY".to_owned())
+    );
 
     ground.world.let_pass("1 minute").await?;
 
@@ -107,7 +114,11 @@ async fn an_older_value_that_comes_after_a_newer_was_delivered_is_not_sent() -> 
     assert_eq!(taken, ["superseded"]);
     assert_eq!(ground.standing("older").await?, "COMPLETED NEWER_WRITE");
     assert_eq!(ground.send(DELIVERED).await?, NOTHING);
-    assert_eq!(ground.take_in(&[Write::retraction("newest", "sale", 20)]).await?, ["queued"], "as new is new");
+    assert_eq!(
+        ground.take_in(&[Write::retraction("newest", "sale", 20)]).await?,
+        ["queued"],
+        "as new is new"
+    );
     assert_eq!(ground.send(DELIVERED).await?, ["newest"]);
     ground.assert_in_order().await
 }
@@ -198,7 +209,10 @@ async fn what_adjusts_an_order_that_failed_is_a_dead_letter_until_that_was_deliv
 
 #[tokio::test]
 async fn an_original_that_may_have_arrived_has_not_failed() -> anyhow::Result<()> {
-    for ends in [[End("RETRY", Some("AMBIGUOUS")), End("EXHAUSTED", Some("TRANSIENT"))], [AGAIN, End("UNCONFIRMED", None)]] {
+    for ends in [
+        [End("RETRY", Some("AMBIGUOUS")), End("EXHAUSTED", Some("TRANSIENT"))],
+        [AGAIN, End("UNCONFIRMED", None)],
+    ] {
         let ground = Ground::new().await?;
         ground.take_in(&[Write::conversion("sale", 0), Write::retraction("none", "sale", 10)]).await?;
         for end in ends {
@@ -252,7 +266,9 @@ async fn the_second_conversion_of_an_order_goes_where_the_first_failed() -> anyh
     let ground = Ground::new().await?;
     // The first names no order, and is found by its key.
     ground.take_in(&[Write::conversion("sale", 0)]).await?;
-    ground.take_in(&[Write::conversion("crm-1", 1).of_order("sale"), Write::restatement("less", "sale", 10)]).await?;
+    ground
+        .take_in(&[Write::conversion("crm-1", 1).of_order("sale"), Write::restatement("less", "sale", 10)])
+        .await?;
     ground.assert_in_order().await?;
 
     let sent = [ground.send(REJECTED).await?, ground.send(DELIVERED).await?, ground.send(DELIVERED).await?];

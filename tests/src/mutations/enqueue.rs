@@ -12,8 +12,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "fails where a key is known",
         "delivery::door::the_same_conversion_is_known_and_another_of_its_id_is_a_conflict",
         &[edit(
-            "on conflict do nothing\n    returning conversion_key.external_id",
-            "returning conversion_key.external_id",
+            "on conflict do nothing\n    returning conversion_key.conversion_id",
+            "returning conversion_key.conversion_id",
         )],
     ),
     mutation(

@@ -22,7 +22,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         ADVANCE,
         "takes a head that awaits its receipt for one that is over",
         "queue::orders::a_submitted_original_is_in_flight_until_its_receipt",
-        &[edit("or head.outcome in (\n        'DELIVERED',", "or head.outcome in (\n        'SUBMITTED', 'DELIVERED',")],
+        &[edit(
+            "or head.outcome in (\n        'DELIVERED',",
+            "or head.outcome in (\n        'SUBMITTED', 'DELIVERED',",
+        )],
     ),
     mutation(
         ADVANCE,
@@ -52,7 +55,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         ADVANCE,
         "forgets that a value may have arrived",
         "queue::orders::a_value_that_may_have_arrived_is_not_overwritten_by_an_older_one",
-        &[edit("head.outcome in ('DELIVERED', 'DUPLICATE') or head.maybe_delivered", "head.outcome = 'DELIVERED'")],
+        &[edit(
+            "head.outcome in ('DELIVERED', 'DUPLICATE') or head.maybe_delivered",
+            "head.outcome = 'DELIVERED'",
+        )],
     ),
     mutation(
         ADVANCE,
@@ -88,7 +94,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         ADVANCE,
         "gives adjustments up while another conversion of their order waits",
         "queue::orders::the_second_conversion_of_an_order_goes_where_the_first_failed",
-        &[edit("and not pg_catalog.bool_or(sifted.kind = 'conversion'", "and true or pg_catalog.bool_or(sifted.kind = '-'")],
+        &[edit(
+            "and not pg_catalog.bool_or(sifted.kind = 'conversion'",
+            "and true or pg_catalog.bool_or(sifted.kind = '-'",
+        )],
     ),
     mutation(
         ADVANCE,
@@ -127,7 +136,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         FREE,
         "waits for an order that somebody has",
         "queue::order_races::a_call_stays_while_somebody_has_the_order",
-        &[edit("for no key update of order_chain skip locked\n  ), gone", "for no key update of order_chain\n  ), gone")],
+        &[edit(
+            "for no key update of order_chain skip locked\n  ), gone",
+            "for no key update of order_chain\n  ), gone",
+        )],
     ),
     mutation(
         FREE,
@@ -157,7 +169,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         JOIN,
         "takes an original of another action",
         "queue::orders::each_action_has_orders_of_its_own",
-        &[edit("          and coalesce(conversion.payload ->> 'conversion_action', '') = wanted.conversion_action\n", "")],
+        &[edit(
+            "          and coalesce(conversion.payload ->> 'conversion_action', '') = wanted.conversion_action\n",
+            "",
+        )],
     ),
     mutation(
         JOIN,
@@ -175,7 +190,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         TAKE_IN,
         "lets a conversion that names no order pass by the chain of its order",
         "queue::orders::two_conversions_of_one_order_do_not_both_go",
-        &[edit("where exists (select from relay.order_chain where", "where false and exists (select from relay.order_chain where")],
+        &[edit(
+            "where exists (select from relay.order_chain where",
+            "where false and exists (select from relay.order_chain where",
+        )],
     ),
     mutation(
         SETTLE,
@@ -217,13 +235,19 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         REDRIVE,
         "sends a dead letter beside another write of its order",
         "queue::order_races::a_redriven_write_waits_for_the_one_in_flight",
-        &[edit("case when order_chain.head <> conversion.conversion_id then order_chain.head end as head", "null::bigint as head")],
+        &[edit(
+            "case when order_chain.head <> conversion.conversion_id then order_chain.head end as head",
+            "null::bigint as head",
+        )],
     ),
     mutation(
         WEEK,
         "takes a week apart of which something waits for its order",
         "queue::order_races::a_week_of_which_something_waits_for_its_order_stays_and_chains_go_with_theirs",
-        &[edit("from relay.blocked where blocked.conversion_id < p_before", "from relay.blocked where false")],
+        &[edit(
+            "from relay.blocked where blocked.conversion_id < p_before",
+            "from relay.blocked where false",
+        )],
     ),
     mutation(
         PRUNE,
