@@ -37,6 +37,7 @@ create table relay.blocked (
   target bigint,
   seq integer not null,
   retry_count smallint not null default 0,
+  omitted smallint not null default 0,
   maybe_delivered boolean not null default false,
   constraint blocked_pkey primary key (conversion_id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);

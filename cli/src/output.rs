@@ -95,6 +95,23 @@ pub(crate) fn table(columns: &[(&str, Set)], rows: impl IntoIterator<Item = Vec<
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+/// A text in lines of the usual width, all but the first with so many spaces before them.
+pub(crate) fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    let start = text.len() - text.trim_start().len();
+    for word in text.trim_start().split(' ') {
+        let line = lines.last_mut().expect("there is a line from the start");
+        if !line.is_empty() && line.chars().count() + word.chars().count() >= usize::from(WIDTH) {
+            lines.push(format!("{}{word}", " ".repeat(indent)));
+        } else {
+            let gap = if line.is_empty() { " ".repeat(start) } else { " ".to_owned() };
+            *line += &gap;
+            *line += word;
+        }
+    }
+    lines.join("\n")
+}
+
 /// A number with its thousands apart.
 pub(crate) fn grouped(number: impl TryInto<i128>) -> String {
     let number: i128 = number.try_into().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The `relay` command line: the real binary against a real database, as an operator and a script see it.
 
 mod bad_input;
+mod codes;
 mod credentials;
 mod csv;
 mod doors;

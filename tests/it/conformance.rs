@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::boot::{ProviderConfig, registry};
-use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId, Verdict};
-use shared::providers::{AccessToken, Account, AccountOptions, Provider, Registry, Row, SendError};
+use shared::domain::{Class, ConversionInput, ErrorCode, Omitted, ProviderKey, Secret, SiteId, Verdict};
+use shared::providers::{
+    AccessToken, Account, AccountOptions, Override, Provider, Registry, Row, SendError, reasons,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -90,7 +93,7 @@ fn conversions(provider: &dyn Provider, count: usize) -> Vec<shared::domain::Con
 }
 
 fn rows(conversions: &[shared::domain::Conversion]) -> Vec<Row<'_>> {
-    conversions.iter().map(|conversion| Row { conversion }).collect()
+    conversions.iter().map(|conversion| Row { conversion, omitted: Omitted::NONE }).collect()
 }
 
 #[test]
@@ -165,6 +168,56 @@ fn nothing_raw_and_nothing_secret_leaves_the_adapter() {
             );
         }
     });
+}
+
+#[test]
+fn every_code_of_an_adapters_table_fits_the_ledger_and_has_its_reason() {
+    let registry = adapters(nobody());
+    for provider in registry.iter() {
+        let rules = provider.code_rules();
+        assert!(!rules.is_empty());
+        for rule in rules.iter().filter(|rule| !rule.code.ends_with('*')) {
+            assert_eq!(ErrorCode::foreign(&rule.code).as_str(), rule.code, "as outcomes would keep it");
+            let reason = reasons::find(&registry, provider.key().as_str(), &rule.code);
+            assert!(reason.is_some(), "{}", rule.code);
+        }
+    }
+}
+
+#[test]
+fn silence_is_no_delivery_whatever_an_operator_says_of_it() {
+    let registry = adapters(nobody());
+    let silent = |class| {
+        let said = Override { class, scope: None, wait: None, max_attempts: None };
+        AccountOptions {
+            overrides: Arc::new([("TIMEOUT".to_owned(), said)].into_iter().collect()),
+            ..AccountOptions::default()
+        }
+    };
+    for provider in registry.iter() {
+        assert!(provider.is_signal("TIMEOUT"));
+        for credentials in credentials(provider.key()) {
+            let secret = Secret::new(credentials.to_string());
+            let row = provider.admit(input(provider.key(), 0), None).expect("the sample is good").conversion;
+            let account =
+                |options: &AccountOptions| provider.open_account(&secret, options).expect("complete");
+            let read = |options: &AccountOptions| {
+                let account = account(options);
+                let request = account
+                    .pack(&[Row { conversion: &row, omitted: Omitted::NONE }], Timestamp::now())
+                    .requests
+                    .remove(0);
+                account.read_silence(&request, Timestamp::now())
+            };
+
+            for options in [AccountOptions::default(), silent(Class::Ok), silent(Class::Unmatched)] {
+                let silence = read(&options);
+                assert!(matches!(silence, Err(SendError::Unconfirmed(_))), "{silence:?}");
+            }
+            let heard = read(&silent(Class::Transient));
+            assert!(matches!(heard, Err(SendError::Unavailable(_))), "{heard:?}");
+        }
+    }
 }
 
 #[test]

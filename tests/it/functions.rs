@@ -1,5 +1,6 @@
 //! The real binaries over the Lambda Runtime API: every kind of event, every way of being turned away.
 
+mod confirm;
 mod http;
 mod recover;
 mod runner;

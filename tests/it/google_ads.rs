@@ -5,6 +5,7 @@ mod answers;
 mod classes;
 mod credentials;
 mod exchange;
+mod overrides;
 mod refusals;
 mod requests;
 mod support;

@@ -13,6 +13,7 @@ mod harness;
 mod life_of_a_conversion;
 mod mutations;
 mod queue;
+mod reasons;
 mod sandbox;
 mod store;
 mod tidy;

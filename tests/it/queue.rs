@@ -2,6 +2,7 @@
 
 mod budget;
 mod chaos;
+mod dead_letters;
 mod door;
 mod explained;
 mod follow;

@@ -28,7 +28,8 @@ update relay.provider_circuit set
 update relay.pause set paused_until = paused_until - interval '{interval}';
 update relay.provider_health_state set
   next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
-update relay.receipt set next_poll_at = next_poll_at - interval '{interval}';
+update relay.receipt set
+  next_poll_at = next_poll_at - interval '{interval}', created_at = created_at - interval '{interval}';
 update relay.provider_credentials set updated_at = updated_at - interval '{interval}';
 update relay.upkeep set done_at = done_at - interval '{interval}';
 alter table relay.provider_upload_attempts disable trigger provider_upload_attempts_once;
@@ -38,3 +39,4 @@ update relay.line set
   floor_at = floor_at - interval '{interval}',
   floor_until = floor_until - interval '{interval}',
   looked_at = looked_at - interval '{interval}';
+update relay.hold set lifts_at = lifts_at - interval '{interval}' where lifts_at is not null;

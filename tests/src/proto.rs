@@ -50,6 +50,12 @@ pub fn enums() -> anyhow::Result<BTreeMap<String, BTreeMap<String, i32>>> {
     serde_json::from_str(&output).context("read the published enums")
 }
 
+/// The error families that Google's documentation lists for each method that is called.
+pub fn families() -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let output = run_check(&["--families"], String::new())?;
+    serde_json::from_str(&output).context("read the published families")
+}
+
 fn read_answer(line: &str) -> anyhow::Result<Checked> {
     let mut answer: Value = serde_json::from_str(line).with_context(|| format!("read the answer {line}"))?;
     let name = answer["name"].as_str().context("an answer carries its name")?.to_string();

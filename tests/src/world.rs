@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::boot::{Config, migrate, open_context};
 use shared::delivery::{Deadline, ItemAnswer};
 use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId};
-use shared::engine::tasks::{recover, upload};
+use shared::engine::tasks::{confirm, recover, upload};
 use shared::engine::{Context, Fields};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -65,8 +65,14 @@ impl World {
 
     /// A world with this timeout for one request to a platform.
     pub async fn with(http_timeout: Duration) -> anyhow::Result<Self> {
+        Self::beside(http_timeout, Duration::ZERO).await
+    }
+
+    /// A world with this timeout, beside a stand-in that makes up its mind about what it took only after `processing`.
+    pub async fn beside(http_timeout: Duration, processing: Duration) -> anyhow::Result<Self> {
         let database = migrated_database().await?;
-        let sandbox = sandbox::start(([127, 0, 0, 1], 0).into(), sandbox::Options::default()).await?;
+        let options = sandbox::Options { processing, ..sandbox::Options::default() };
+        let sandbox = sandbox::start(([127, 0, 0, 1], 0).into(), options).await?;
         let settings = settings(&database.service_url(), &sandbox, http_timeout);
         let context = open_context(&config(settings)).await?;
         let sql = database.connect().await?;
@@ -119,6 +125,17 @@ impl World {
     /// Runs the uploads until nothing is due.
     pub async fn run_worker(&self) -> anyhow::Result<upload::Answer> {
         self.run(json!({ "mode": "worker", "provider_key": "google_ads" })).await
+    }
+
+    /// Asks for every receipt that is due.
+    pub async fn confirm(&self) -> anyhow::Result<confirm::Answer> {
+        self.confirm_as(&confirm::Request::default()).await
+    }
+
+    /// Asks for receipts as this request wants it.
+    pub async fn confirm_as(&self, request: &confirm::Request) -> anyhow::Result<confirm::Answer> {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        confirm::run(&self.context, request, deadline, CancellationToken::new()).await
     }
 
     /// Runs uploads as this event asks.

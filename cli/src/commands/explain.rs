@@ -3,10 +3,13 @@
 use clap::Args;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::boot::{self, Config};
-use shared::store::FoundConversion;
+use shared::domain::ProviderKey;
+use shared::providers::{Reason, Registry, reasons};
+use shared::store::{FoundConversion, TaxonomyOverride};
 
+use super::meaning::{meanings, paragraph};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, grouped, table, time};
 
@@ -50,8 +53,13 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         }
         ([one], Some(document)) => {
             let conversion: Conversion = Deserialize::deserialize(&document)?;
+            let registry = context.access.registry();
+            let provider = ProviderKey::ALL.into_iter().filter(|key| key.as_str() == conversion.provider_key);
+            let overrides = context.store.read_taxonomy_overrides(&provider.collect::<Vec<_>>()).await?;
+            let reason = reason(&conversion, &overrides, registry);
+            let document = spoken(document, &conversion, reason.as_ref(), registry);
             let answer = json!({ "ok": true, "found_by": one.found_by, "conversion": document });
-            output.answer(&answer, || text(&conversion))?;
+            output.answer(&answer, || text(&conversion, reason.as_ref(), registry))?;
             Ok(Exit::Done)
         }
         (several, _) => {
@@ -93,7 +101,50 @@ struct Event {
     next_attempt_at: Option<Timestamp>,
 }
 
-fn text(conversion: &Conversion) -> String {
+/// The document with the reason of where it stands, and a sentence for each step that it took.
+fn spoken(
+    mut document: Value,
+    conversion: &Conversion,
+    reason: Option<&Reason>,
+    registry: &Registry,
+) -> Value {
+    document["reason"] = json!(reason);
+    let steps = document["timeline"].as_array_mut().into_iter().flatten();
+    for (step, event) in steps.zip(&conversion.timeline) {
+        let says = event
+            .code
+            .as_deref()
+            .and_then(|code| reasons::find(registry, &conversion.provider_key, code))
+            .or_else(|| reasons::of_outcome(&event.event))
+            .map(|reason| reason.says);
+        step["says"] = json!(says);
+    }
+    document
+}
+
+/// Why it stands where it stands, whose move it is, and what happens next. What keeps it there says what happens; its
+/// last code says why, where it has one.
+fn reason(conversion: &Conversion, overrides: &[TaxonomyOverride], registry: &Registry) -> Option<Reason> {
+    let code = conversion.last_error.as_deref();
+    let by_code = code.and_then(|code| reasons::find(registry, &conversion.provider_key, code));
+    let place = match conversion.blocked_by.as_deref() {
+        Some(blocked_by) => reasons::of_blockade(blocked_by),
+        None => conversion.outcome.as_deref().and_then(reasons::of_outcome),
+    };
+    // What the table says that a code does is not what it did where an operator said otherwise.
+    let is_overridden = overrides.iter().any(|said| Some(said.code.as_str()) == code);
+    match (conversion.blocked_by.as_deref(), by_code, place) {
+        // A hold waits for what its code names.
+        (Some("HOLD" | "NO_CREDENTIALS"), Some(code), _) if !is_overridden => Some(code),
+        (Some("HOLD"), Some(code), Some(place)) => Some(Reason { then: place.then, ..code }),
+        (None | Some("NOT_DUE" | "IN_LINE"), Some(code), Some(place)) => {
+            Some(Reason { then: place.then, mend: code.mend.or(place.mend), ..code })
+        }
+        (_, by_code, place) => place.or(by_code),
+    }
+}
+
+fn text(conversion: &Conversion, reason: Option<&Reason>, registry: &Registry) -> String {
     let head = format!(
         "{} {} for {}\nsite {}, conversion {}",
         conversion.kind,
@@ -112,7 +163,13 @@ fn text(conversion: &Conversion) -> String {
             event.provider_request_id.clone().unwrap_or_default(),
         ]
     });
-    format!("{head}\n\n{}\n\n{}", sentence(conversion), table(&TIMELINE, rows))
+    let reason = reason.map_or_else(String::new, paragraph);
+    // The last code has had its sentence.
+    let codes = conversion.timeline.iter().filter_map(|event| event.code.as_deref());
+    let codes = codes.filter(|code| conversion.last_error.as_deref() != Some(*code));
+    let meanings = meanings(registry, codes.map(|code| (conversion.provider_key.as_str(), code)));
+    let timeline = table(&TIMELINE, rows);
+    format!("{head}\n\n{}\n{reason}\n\n{timeline}{meanings}", sentence(conversion))
 }
 
 /// Where it stands, what blocks it, and until when.

@@ -1,11 +1,15 @@
 //! The command line: one file per verb.
 
 mod audit;
+mod confirm;
 mod credentials;
+mod dead_letters;
 mod demo;
 mod enqueue;
 mod explain;
+mod holds;
 mod keep_partitions;
+mod meaning;
 mod migrate;
 mod pause;
 mod prune;
@@ -15,6 +19,7 @@ mod run;
 mod sandbox;
 mod site;
 mod status;
+mod taxonomy;
 mod vault_key;
 
 use std::ffi::OsStr;
@@ -52,9 +57,13 @@ enum Command {
     Site(site::Arguments),
     Enqueue(enqueue::Arguments),
     Run(run::Arguments),
+    Confirm(confirm::Arguments),
     Recover(recover::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
+    DeadLetters(dead_letters::Arguments),
+    Taxonomy(taxonomy::Arguments),
+    Holds(holds::Arguments),
     Pause(pause::Arguments),
     Resume(pause::ResumeArguments),
     Quota(quota::Arguments),
@@ -105,9 +114,13 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Site(arguments) => site::run(arguments, output).await,
         Command::Enqueue(arguments) => enqueue::run(arguments, output).await,
         Command::Run(arguments) => run::run(arguments, output).await,
+        Command::Confirm(arguments) => confirm::run(arguments, output).await,
         Command::Recover(arguments) => recover::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
+        Command::Holds(arguments) => holds::run(arguments, output).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments, output).await,
+        Command::Taxonomy(arguments) => taxonomy::run(arguments, output).await,
         Command::Pause(arguments) => pause::run(arguments, output).await,
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,

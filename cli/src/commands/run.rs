@@ -8,7 +8,9 @@ use shared::boot::{self, Config};
 use shared::delivery::{Deadline, Stopped};
 use shared::engine::Fields;
 use shared::engine::tasks::upload::{self, Answer};
+use shared::providers::Registry;
 
+use super::meaning::meanings;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, grouped, table};
 use crate::signals::Stop;
@@ -67,7 +69,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
             return Err(Failure::new(stop.exit().unwrap_or(Exit::Interrupted), told).hint("relay recover").into());
         }
     };
-    output.answer(&answer, || text(&answer))?;
+    output.answer(&answer, || text(&answer, context.access.registry()))?;
     Ok(match stop.exit() {
         Some(exit) if answer.stopped == Stopped::Shutdown => exit,
         Some(_) | None if answer.errors_total > 0 => Exit::Failed,
@@ -75,7 +77,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     })
 }
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &Answer, registry: &Registry) -> String {
     let counts = [
         ("processed", answer.processed),
         ("completed", answer.completed),
@@ -106,6 +108,14 @@ fn text(answer: &Answer) -> String {
         if more > 0 {
             text += &format!("\nand {} more errors", grouped(more));
         }
+        // An error begins with its code, where it has one.
+        text += &meanings(
+            registry,
+            answer.errors.iter().map(|error| {
+                let code = error.error.split(": ").next().unwrap_or_default();
+                (error.provider_key.as_str(), code)
+            }),
+        );
     }
     text
 }

@@ -1,12 +1,16 @@
 //! `relay status`: how each group stands.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::boot::{self, Config};
 use shared::domain::SiteId;
+use shared::providers::{Registry, reasons};
 use shared::store::{ConversionCount, GroupStanding, Pause, ProviderCircuit};
 
+use super::meaning::whose;
 use crate::failure::Exit;
 use crate::output::{Output, Set, grouped, table, time};
 
@@ -22,6 +26,9 @@ const GROUPS: [(&str, Set); 7] = [
     ("oldest", Set::Number),
     ("stands", Set::Text),
 ];
+
+const HOLDS: [(&str, Set); 3] =
+    [("hold", Set::Text), ("sites", Set::Number), ("why, and what to do", Set::Text)];
 
 const OUTCOMES: [(&str, Set); 5] = [
     ("provider", Set::Whole),
@@ -69,7 +76,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         "submitted": sum(|group| group.submitted_total),
     });
     let mut answer = json!({ "ok": true, "groups": groups, "all_groups": all, "totals": totals,
-        "pauses": pauses, "providers": circuits });
+        "pauses": pauses, "providers": circuits, "holds": holds_json(&groups, context.access.registry()) });
     if let Some(outcomes) = &outcomes {
         answer["outcomes"] = json!(outcomes);
     }
@@ -77,6 +84,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         let now = Timestamp::now();
         let stopped = providers_text(&pauses, &circuits);
         let mut text = stopped + &groups_text(&groups, &pauses, now);
+        text += &holds_text(&groups, context.access.registry());
         if !all {
             text += &format!("\nthe {} worst groups; --limit shows more", groups.len());
         }
@@ -121,6 +129,37 @@ fn groups_text(groups: &[GroupStanding], pauses: &[Pause], now: Timestamp) -> St
         grouped(sum(|group| group.retry_total)),
     );
     text
+}
+
+/// Each hold of whole groups, with how many groups it has.
+fn holds(groups: &[GroupStanding]) -> BTreeMap<(&str, &str), usize> {
+    let mut holds = BTreeMap::new();
+    for group in groups {
+        if let Some(code) = &group.hold_code {
+            *holds.entry((group.provider_key.as_str(), code.as_str())).or_default() += 1;
+        }
+    }
+    holds
+}
+
+fn holds_json(groups: &[GroupStanding], registry: &Registry) -> Vec<Value> {
+    let hold = |((provider, code), groups): ((&str, &str), usize)| {
+        let reason = reasons::find(registry, provider, code);
+        json!({ "provider_key": provider, "code": code, "groups": groups, "reason": reason })
+    };
+    holds(groups).into_iter().map(hold).collect()
+}
+
+fn holds_text(groups: &[GroupStanding], registry: &Registry) -> String {
+    let row = |((provider, code), groups): ((&str, &str), usize)| {
+        let why = reasons::find(registry, provider, code).map_or_else(String::new, |reason| {
+            let mend = reason.mend.map_or_else(String::new, |mend| format!(" {mend}"));
+            format!("{} ({} move){mend}", reason.says, whose(reason.whose))
+        });
+        vec![code.to_owned(), grouped(groups as u64), why]
+    };
+    let rows: Vec<_> = holds(groups).into_iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { format!("\n\n{}", table(&HOLDS, rows)) }
 }
 
 fn counted(count: i64) -> String {

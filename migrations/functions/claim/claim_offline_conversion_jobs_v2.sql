@@ -329,7 +329,7 @@ begin
         -- Aggregated in the order of the subquery: an order by in each of the arrays would sort seven times.
         insert into relay.inflight (
           claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, slot_token, conversion_ids, seqs,
-          retry_counts, request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
+          retry_counts, request_failures, lost_claims, maybe_delivered, targets, omitted, parts, claimed_at, lease_until
         )
         select
           v_token, p_run_id, v_group.group_id, v_circuit.epoch + v_probing::integer, v_probing, v_slot.quota_key,
@@ -341,6 +341,8 @@ begin
           pg_catalog.array_agg(live.lost_claims),
           pg_catalog.array_agg(live.maybe_delivered),
           pg_catalog.array_agg(live.target),
+          case when pg_catalog.bool_or(live.omitted <> 0) then pg_catalog.array_agg(live.omitted) end,
+          case when pg_catalog.count(live.part) > 0 then pg_catalog.array_agg(live.part) end,
           v_now, v_lease_until
         from (select taken.* from taken where taken.expires_at > v_now order by taken.place) as live
         having pg_catalog.count(*) > 0

@@ -46,11 +46,15 @@ begin
       -- An open request may have arrived, whatever became of its runner.
       part.maybe_delivered or gone.sent_targets is not null as maybe_delivered,
       coalesce(gone.sent_targets[part.place], gone.sent_targets[1], part.target) as target,
+      coalesce(part.omitted, 0::smallint) as omitted,
+      part.part,
       conversion.expires_at
     from gone
     cross join lateral unnest(
-      gone.conversion_ids, gone.seqs, gone.retry_counts, gone.lost_claims, gone.maybe_delivered, gone.targets
-    ) with ordinality as part (conversion_id, seq, retry_count, lost_claims, maybe_delivered, target, place)
+      gone.conversion_ids, gone.seqs, gone.retry_counts, gone.lost_claims, gone.maybe_delivered, gone.targets,
+      gone.omitted, gone.parts
+    ) with ordinality
+      as part (conversion_id, seq, retry_count, lost_claims, maybe_delivered, target, omitted, part, place)
     -- With a limit, so that it stays one look per conversion and is never turned round.
     cross join lateral (
       select conversion.expires_at
@@ -60,22 +64,24 @@ begin
     ) as conversion
   ), told as (
     insert into relay.conversion_outcome (
-      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, sent_target, recorded_at
+      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, sent_target, omitted, recorded_at
     )
     select
       lost.conversion_id, lost.seq,
       case when lost.lost_claims >= 20 then 'EXHAUSTED' else 'LEASE_LOST' end,
       case when lost.maybe_delivered then 'AMBIGUOUS' else 'TRANSIENT' end,
       'CLAIM_LOST', lost.retry_count, case when lost.lost_claims < 20 then p_now end,
-      case when lost.lost_claims >= 20 and lost.maybe_delivered then lost.target end, p_now
+      case when lost.lost_claims >= 20 and lost.maybe_delivered then lost.target end, nullif(lost.omitted, 0), p_now
     from lost
   ), back as (
     insert into relay.ready (
-      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, lost_claims, maybe_delivered
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, part, seq, retry_count, lost_claims, omitted,
+      maybe_delivered
     )
     select
       lost.group_id, case when lost.expires_at < p_now + interval '48 hours' then 0 else 1 end, p_now, lost.conversion_id,
-      lost.expires_at, lost.target, lost.seq, lost.retry_count, lost.lost_claims, lost.maybe_delivered
+      lost.expires_at, lost.target, lost.part, lost.seq, lost.retry_count, lost.lost_claims, lost.omitted,
+      lost.maybe_delivered
     from lost
     where lost.lost_claims < 20
   ), freed as (

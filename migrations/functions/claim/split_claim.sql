@@ -45,22 +45,27 @@ begin
       -- What an earlier request of this claim may have delivered stays perhaps delivered.
       pg_catalog.array_agg(row.maybe_delivered order by row.place) as maybe_delivered,
       pg_catalog.array_agg(coalesce(v_claim.sent_targets[row.place], v_claim.sent_targets[1], row.target) order by row.place)
-        as targets
+        as targets,
+      case when v_claim.omitted is not null then pg_catalog.array_agg(row.omitted order by row.place) end as omitted,
+      case when v_claim.parts is not null then pg_catalog.array_agg(row.old_part order by row.place) end as parts
     from unnest(
       p_parts, v_claim.conversion_ids, v_claim.seqs, v_claim.retry_counts, v_claim.request_failures, v_claim.lost_claims,
-      v_claim.maybe_delivered, v_claim.targets
-    ) with ordinality
-      as row (part, conversion_id, seq, retry_count, request_failures, lost_claims, maybe_delivered, target, place)
+      v_claim.maybe_delivered, v_claim.targets, v_claim.omitted, v_claim.parts
+    ) with ordinality as row (
+      part, conversion_id, seq, retry_count, request_failures, lost_claims, maybe_delivered, target, omitted, old_part, place
+    )
     group by row.part
   ), made as (
     insert into relay.inflight (
       claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, slot_token, conversion_ids, seqs,
-      retry_counts, request_failures, lost_claims, maybe_delivered, targets, claimed_at, lease_until
+      retry_counts, request_failures, lost_claims, maybe_delivered, targets, omitted, parts, receipt_attempt_id, claimed_at,
+      lease_until
     )
     select
       piece.claim_token, v_claim.run_id, v_claim.group_id, v_claim.circuit_epoch, v_claim.is_probe, v_claim.quota_key,
       v_claim.slot_no, v_claim.slot_token, piece.conversion_ids, piece.seqs, piece.retry_counts, piece.request_failures, piece.lost_claims,
-      piece.maybe_delivered, piece.targets, v_claim.claimed_at, v_lease_until
+      piece.maybe_delivered, piece.targets, piece.omitted, piece.parts, v_claim.receipt_attempt_id, v_claim.claimed_at,
+      v_lease_until
     from piece
   )
   select piece.part, piece.claim_token from piece order by piece.part;

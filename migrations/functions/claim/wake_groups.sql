@@ -52,6 +52,18 @@ begin
   from forgotten
   where order_call.call_at = forgotten.call_at and order_call.call_id = forgotten.call_id;
 
+  -- Holds that end by themselves held nothing back but new requests; their rows have their own time.
+  update relay.hold
+  set lifted_at = hold.lifts_at
+  from (
+    select ended.hold_id
+    from relay.hold as ended
+    where ended.lifted_at is null and ended.lifts_at <= p_now
+    limit 1000
+    for update skip locked
+  ) as ended
+  where hold.hold_id = ended.hold_id;
+
   with asleep as materialized (
     select
       delivery_group.group_id,
@@ -94,5 +106,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago, and orders that were called long ago. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'claims that lapsed long ago, and orders that were called long ago; and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
   'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';

@@ -58,12 +58,12 @@ begin
       and ready.conversion_id = due.conversion_id
   ), hastened as (
     insert into relay.ready (
-      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, failed_epoch, retry_count,
-      request_failures, lost_claims, maybe_delivered
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, part, seq, failed_epoch, retry_count,
+      request_failures, lost_claims, omitted, maybe_delivered
     )
     select
-      due.group_id, 0, due.next_attempt_at, due.conversion_id, due.expires_at, due.target, due.seq, due.failed_epoch,
-      due.retry_count, due.request_failures, due.lost_claims, due.maybe_delivered
+      due.group_id, 0, due.next_attempt_at, due.conversion_id, due.expires_at, due.target, due.part, due.seq,
+      due.failed_epoch, due.retry_count, due.request_failures, due.lost_claims, due.omitted, due.maybe_delivered
     from due
     where due.expires_at > v_now
     returning ready.group_id

@@ -143,8 +143,8 @@ begin
     )
   ), leaving as materialized (
     select
-      placed.conversion_id, placed.group_id, placed.outcome, placed.retry_count, placed.target, placed.maybe_delivered,
-      placed.expires_at,
+      placed.conversion_id, placed.group_id, placed.outcome, placed.retry_count, placed.target, placed.omitted,
+      placed.maybe_delivered, placed.expires_at,
       -- What never waited goes at the time at which it is due anyway. All else is told, with a time that lies no earlier
       -- than now: claims begin their walk at a floor.
       placed.outcome is not null or placed.seq > 0 or placed.due_at < p_now as is_told,
@@ -176,7 +176,7 @@ begin
     where order_chain.group_id = known.group_id and order_chain.order_hash = known.order_hash
   ), told as (
     insert into relay.conversion_outcome (
-      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, sent_target, recorded_at
+      conversion_id, seq, outcome, class, code, retry_count, next_attempt_at, sent_target, omitted, recorded_at
     )
     select
       leaving.conversion_id, leaving.seq + 1, coalesce(leaving.outcome, 'REQUEUED'),
@@ -189,17 +189,18 @@ begin
         else 'ORDER_FREE'
       end,
       leaving.retry_count, leaving.due_at,
-      case when leaving.maybe_delivered and leaving.outcome = 'REJECTED' then leaving.target end, p_now
+      case when leaving.maybe_delivered and leaving.outcome = 'REJECTED' then leaving.target end, nullif(leaving.omitted, 0),
+      p_now
     from leaving
     where leaving.is_told
   ), back as (
     insert into relay.ready (
-      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, maybe_delivered
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, omitted, maybe_delivered
     )
     select
       leaving.group_id, case when leaving.expires_at < p_now + interval '48 hours' then 0 else 1 end, leaving.due_at,
       leaving.conversion_id, leaving.expires_at, leaving.target, leaving.seq + leaving.is_told::integer,
-      leaving.retry_count, leaving.maybe_delivered
+      leaving.retry_count, leaving.omitted, leaving.maybe_delivered
     from leaving
     where leaving.outcome is null
   )

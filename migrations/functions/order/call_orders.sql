@@ -31,5 +31,5 @@ $$;
 comment on function relay.call_orders is
   'Tells that conversions of these groups have ended: orders of which one was the head, and that have something blocked, are '
   'looked at by the next claim. One index probe where the groups have nothing blocked. Locks nothing and waits for nobody, so '
-  'that it may be called with any locks in hand. Whoever ends a conversion calls it, in the same transaction and after its '
+  'that it may be called with any locks in hand. Whoever ends a conversion, or settles its receipt, calls it, in the same transaction and after its '
   'outcome is written. Called by functions.';

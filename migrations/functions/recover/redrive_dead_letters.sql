@@ -64,6 +64,7 @@ begin
   with dead as materialized (
     select
       conversion.conversion_id, conversion.group_id, conversion.expires_at, outcome.seq, outcome.sent_target,
+      case when outcome.sent_target is null then 0 else coalesce(outcome.omitted, 0) end as omitted,
       conversion.order_hash, conversion.kind,
       coalesce((conversion.payload ->> 'occurred_at')::timestamptz, conversion.created_at) as occurred_at,
       -- Where another was written since it was the head of its order, it goes behind that one.
@@ -71,7 +72,7 @@ begin
     from unnest(v_ids) as chosen (conversion_id)
     join relay.conversion on conversion.conversion_id = chosen.conversion_id
     cross join lateral (
-      select latest.outcome, latest.seq, latest.sent_target
+      select latest.outcome, latest.seq, latest.sent_target, latest.omitted
       from relay.conversion_outcome as latest
       where latest.conversion_id = chosen.conversion_id
       order by latest.seq desc
@@ -90,22 +91,24 @@ begin
   ), back as (
     -- What may have been delivered stays so: it goes to the same place or nowhere.
     insert into relay.ready (
-      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, maybe_delivered
+      group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, omitted, maybe_delivered
     )
     select
       dead.group_id, case when dead.expires_at < v_now + interval '48 hours' then 0 else 1 end, v_now,
-      dead.conversion_id, dead.expires_at, dead.sent_target, told.seq, dead.sent_target is not null
+      dead.conversion_id, dead.expires_at, dead.sent_target, told.seq,
+      dead.omitted, dead.sent_target is not null
     from told
     join dead on dead.conversion_id = told.conversion_id
     where dead.head is null
     returning ready.group_id
   ), behind as (
     insert into relay.blocked (
-      conversion_id, group_id, order_hash, head, kind, occurred_at, expires_at, target, seq, maybe_delivered
+      conversion_id, group_id, order_hash, head, kind, occurred_at, expires_at, target, seq, omitted, maybe_delivered
     )
     select
       dead.conversion_id, dead.group_id, dead.order_hash, dead.head, dead.kind, dead.occurred_at, dead.expires_at,
-      dead.sent_target, told.seq, dead.sent_target is not null
+      dead.sent_target, told.seq,
+      dead.omitted, dead.sent_target is not null
     from told
     join dead on dead.conversion_id = told.conversion_id
     where dead.head is not null

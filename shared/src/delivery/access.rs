@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::{FieldError, KeyVersion, ProviderKey, Secret, SiteId};
 use crate::providers::{AccessToken, Account, AccountOptions, Provider, Registry, TokenError};
-use crate::store::{SealedCredentials, Store, StoreError, StoredKey};
+use crate::store::{AccountFacts, SealedCredentials, Store, StoreError, StoredKey};
 use crate::vault::{Binding, Purpose, Vault, VaultError, WrappedKey};
 
 /// Token places that one process keeps; beyond it all are dropped, and each is a read away.
@@ -96,24 +96,28 @@ impl Access {
         let key = self.newest_key().await?;
         let binding = credentials_binding(site, provider, key.version);
         let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, credentials).await?;
-        self.store
-            .put_provider_credentials(site, provider, key.version, &sealed, account.quota_key())
-            .await?;
+        let facts = AccountFacts {
+            quota_key: account.quota_key(),
+            client_key: account.client_key(),
+            transport: account.transport(),
+        };
+        self.store.keep_provider_credentials(site, provider, key.version, &sealed, &facts).await?;
         Ok(key.version)
     }
 
-    /// Opens a site's account from its sealed credentials.
+    /// Opens a site's account from its sealed credentials; its platform's codes mean what `overrides` say.
     pub async fn open_account(
         &self,
         site: SiteId,
         provider: ProviderKey,
         sealed: &SealedCredentials,
+        options: &AccountOptions,
     ) -> Result<Box<dyn Account>, AccessError> {
         let adapter = self.adapter(provider)?;
         let binding = credentials_binding(site, provider, sealed.key.version);
         let wrapped = WrappedKey(sealed.key.wrapped.clone());
         let credentials = self.vault.open(&wrapped, binding, &sealed.sealed).await?;
-        adapter.open_account(&credentials, &AccountOptions::default()).map_err(AccessError::Credentials)
+        adapter.open_account(&credentials, options).map_err(AccessError::Credentials)
     }
 
     /// The account's access token: this process's, else the shared one, else a new one, which is then shared.

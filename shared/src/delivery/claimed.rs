@@ -1,11 +1,16 @@
 //! A claim on its way to a provider, and how it is cut into parts that go by themselves.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::decide::settled;
-use crate::domain::{ClaimToken, Class, ErrorCode, GroupId, HoldScope, Outcome, ProviderKey, SiteId};
+use crate::domain::{
+    ClaimToken, Class, Conversion, ErrorCode, GroupId, HoldScope, Outcome, ProviderKey, SiteId,
+};
 use crate::providers::{Account, Request, Row};
-use crate::store::{ClaimedRow, SettledRow};
+use crate::store::{ClaimedRow, HeldAction, SettledRow};
 
 /// Conversions under one token: a claim, or a part of one. They go in one request, or are decided without.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub(super) struct Part {
     pub is_probe: bool,
     pub failure_count: i32,
     pub rows: Vec<ClaimedRow>,
+    /// Conversion actions of its group for which nothing goes.
+    pub held_actions: Arc<[HeldAction]>,
     /// How often it was cut; an adapter that never came to one request would cut for ever.
     pub depth: u8,
 }
@@ -32,6 +39,8 @@ pub(super) enum Plan {
     Settle(Vec<SettledRow>),
     /// Cut it: the number of the piece for each row.
     Cut(Vec<i32>),
+    /// It has had its turn; what is left of it is for another claim.
+    GiveBack,
 }
 
 /// Rows that are decided before they are sent go into this piece.
@@ -39,16 +48,22 @@ const DECIDED: i32 = 0;
 
 /// Packs a part: pure.
 pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
+    if let Some(pieces) = by_their_parts(&part.rows) {
+        return if part.depth < TURNS_MAX { Plan::Cut(pieces) } else { Plan::GiveBack };
+    }
     let mut decided: Vec<Option<SettledRow>> = vec![None; part.rows.len()];
     let mut rows = Vec::with_capacity(part.rows.len());
     // For each row that is packed: its place in the part.
     let mut places = Vec::with_capacity(part.rows.len());
     for (place, row) in part.rows.iter().enumerate() {
         match &row.conversion {
-            Some(conversion) => {
-                rows.push(Row { conversion });
-                places.push(place);
-            }
+            Some(conversion) => match waits_for_its_action(&part.held_actions, conversion) {
+                Some(waits) => decided[place] = Some(waits),
+                None => {
+                    rows.push(Row { conversion, omitted: row.omitted });
+                    places.push(place);
+                }
+            },
             None => decided[place] = Some(held(row, ErrorCode::own("PAYLOAD_UNREADABLE"))),
         }
     }
@@ -87,6 +102,42 @@ pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
     }
 }
 
+/// Pieces of one cut: each request renews the lease of all the others.
+const PIECES_MAX: usize = 32;
+
+/// Cuts of what is left after that, before it is given back: one group must not keep a slot for ever.
+const TURNS_MAX: u8 = 4;
+
+/// Conversions whose part is not the same must not share a request; none where it is. The last piece is for all parts
+/// beyond the limit, and is cut again when it is its turn.
+fn by_their_parts(rows: &[ClaimedRow]) -> Option<Vec<i32>> {
+    let parts: BTreeSet<Option<i64>> = rows.iter().map(|row| row.part).collect();
+    let places: BTreeMap<_, _> = parts.iter().zip(0..).map(|(part, place)| (*part, place)).collect();
+    let piece = |row: &ClaimedRow| places[&row.part].min(PIECES_MAX - 1);
+    (parts.len() > 1).then(|| rows.iter().map(|row| i32::try_from(piece(row)).unwrap_or(i32::MAX)).collect())
+}
+
+/// What becomes of a conversion whose action is held: nothing is sent, and nothing is burnt.
+fn waits_for_its_action(held: &[HeldAction], conversion: &Conversion) -> Option<SettledRow> {
+    let action = conversion.conversion_action.as_deref().unwrap_or_default();
+    let held = held.iter().find(|held| held.action == action)?;
+    let code = Some(held.code.clone());
+    Some(match held.until {
+        Some(until) => SettledRow {
+            class: Some(Class::Delay),
+            code,
+            not_before: Some(until),
+            ..settled(Outcome::Delayed)
+        },
+        None => SettledRow {
+            class: Some(Class::Config),
+            code,
+            hold: Some((HoldScope::ConversionAction, action.to_owned())),
+            ..settled(Outcome::Held)
+        },
+    })
+}
+
 /// Cuts a part in two, for a request that was refused without naming a row.
 pub(super) fn halves(rows: usize) -> Vec<i32> {
     (0..rows).map(|place| i32::from(place >= rows.div_ceil(2))).collect()
@@ -119,6 +170,7 @@ impl Part {
             is_probe: self.is_probe,
             failure_count: self.failure_count,
             rows: Vec::new(),
+            held_actions: Arc::clone(&self.held_actions),
             depth: self.depth,
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::limits::{MAX_RETRY_ATTEMPTS, REQUEST_FAILURES_UNTIL_ALONE};
-use crate::domain::{Class, ErrorCode, HoldScope, Outcome, Transient, Verdict, Wait, retry_wait};
+use crate::domain::{Class, ErrorCode, HoldScope, Omitted, Outcome, Transient, Verdict, Wait, retry_wait};
 use crate::providers::RowAnswer;
 use crate::store::{ClaimedRow, SettledRow};
 
@@ -48,7 +48,7 @@ pub(super) fn settle_row(
         Verdict::Duplicate => ended(Outcome::Duplicate),
         Verdict::Unmatched(None) => ended(Outcome::Unmatched),
         Verdict::Unmatched(Some(again)) => match failed(row, again, jitter) {
-            (Outcome::Exhausted, _) => ended(Outcome::Unmatched),
+            (Outcome::Exhausted | Outcome::Rejected, _) => ended(Outcome::Unmatched),
             (outcome, wait) => SettledRow { wait, ..ended(outcome) },
         },
         Verdict::Superseded => ended(Outcome::Superseded),
@@ -66,7 +66,17 @@ pub(super) fn settle_row(
             let (outcome, wait) = failed(row, transient, jitter);
             SettledRow { wait, ..ended(outcome) }
         }
-        Verdict::Resend => ended(Outcome::Unanswered),
+        // The hold of the action puts off what comes after it, too.
+        Verdict::ActionDelayed(wait) => {
+            let (wait, not_before) = match wait {
+                Wait::For(wait) => (wait, None),
+                Wait::Until(time, at_least) => (at_least, Some(time)),
+            };
+            let hold = row_hold(row, HoldScope::ConversionAction, action);
+            SettledRow { wait, not_before, hold, ..ended(Outcome::Delayed) }
+        }
+        Verdict::Degraded(part) => SettledRow { omitted: Omitted::only(part), ..ended(Outcome::Degraded) },
+        Verdict::Rerouted(_) | Verdict::Resend => ended(Outcome::Unanswered),
         Verdict::Unconfirmed => SettledRow { wait: UNCONFIRMED_WAIT, ..ended(Outcome::Unanswered) },
     }
 }
@@ -89,7 +99,7 @@ pub(super) fn unanswered(
 
 /// A conversion with this outcome, and nothing more to say.
 pub(super) fn settled(outcome: Outcome) -> SettledRow {
-    SettledRow { outcome, class: None, code: None, wait: Duration::ZERO, not_before: None, hold: None }
+    SettledRow::of(outcome)
 }
 
 /// Burns a retry: the next attempt's wait, or the end.
@@ -97,7 +107,9 @@ fn failed(row: &ClaimedRow, transient: Transient, jitter: f64) -> (Outcome, Dura
     let failures = row.retry_count.saturating_add(1);
     let most = transient.max_attempts.unwrap_or(MAX_RETRY_ATTEMPTS).min(MAX_RETRY_ATTEMPTS);
     if failures >= most {
-        return (Outcome::Exhausted, Duration::ZERO);
+        // A limit of the table's own is a verdict in the end; ours is patience that has run out.
+        let ending = transient.max_attempts.map_or(Outcome::Exhausted, |_| Outcome::Rejected);
+        return (ending, Duration::ZERO);
     }
     (Outcome::Retry, retry_wait(failures, transient.wait, jitter))
 }

@@ -14,13 +14,15 @@ pub(super) struct Decision {
     pub rows: Vec<SettledRow>,
     pub circuit: CircuitResult,
     pub group_hold: Option<(HoldScope, ErrorCode)>,
+    /// The transport that the group takes from now on.
+    pub transport: Option<&'static str>,
     pub throttle: Option<Throttle>,
 }
 
 impl Decision {
     /// Of rows that no request carried.
     pub(super) fn unsent(rows: Vec<SettledRow>) -> Self {
-        Self { rows, circuit: CircuitResult::None, group_hold: None, throttle: None }
+        Self { rows, circuit: CircuitResult::None, group_hold: None, transport: None, throttle: None }
     }
 
     /// Gives every row back unstarted.
@@ -75,6 +77,7 @@ pub(super) fn in_order_of_part(request: &Request, answer: Answer) -> Answer {
 /// Each row by what the platform said of it.
 pub(super) fn decide_answer(part: &Part, answer: &Answer) -> Decision {
     let mut group_hold = None;
+    let mut transport = None;
     let rows: Vec<SettledRow> = part
         .rows
         .iter()
@@ -86,6 +89,9 @@ pub(super) fn decide_answer(part: &Part, answer: &Answer) -> Decision {
             {
                 let code = said.code.clone().unwrap_or(ErrorCode::own("NO_CODE"));
                 group_hold.get_or_insert((scope, code));
+            }
+            if let Verdict::Rerouted(to) = said.verdict {
+                transport = Some(to);
             }
             let action =
                 row.conversion.as_ref().and_then(|conversion| conversion.conversion_action.as_deref());
@@ -104,7 +110,7 @@ pub(super) fn decide_answer(part: &Part, answer: &Answer) -> Decision {
         )
     });
     let circuit = if taken { CircuitResult::Success } else { CircuitResult::Answered };
-    Decision { rows, circuit, group_hold, throttle: None }
+    Decision { rows, circuit, group_hold, transport, throttle: None }
 }
 
 /// Whether every row is to be sent in a request built anew: then this one was built wrong, and halves are another.
@@ -130,10 +136,19 @@ pub(super) fn decide_error(part: &Part, error: &SendError) -> (Class, Decision) 
             .iter()
             .map(|row| unanswered(row, charge, class, code.clone(), rand::random()))
             .collect();
-        (class, Decision { rows, circuit: CircuitResult::Transient, group_hold: None, throttle: None })
+        (
+            class,
+            Decision {
+                rows,
+                circuit: CircuitResult::Transient,
+                group_hold: None,
+                transport: None,
+                throttle: None,
+            },
+        )
     };
     let answered = |class, rows, group_hold, throttle| {
-        (class, Decision { rows, circuit: CircuitResult::Answered, group_hold, throttle })
+        (class, Decision { rows, circuit: CircuitResult::Answered, group_hold, transport: None, throttle })
     };
     match error {
         SendError::Unavailable(_) => whole(Class::Transient),
@@ -146,8 +161,9 @@ pub(super) fn decide_error(part: &Part, error: &SendError) -> (Class, Decision) 
             let rows = alike(part, Outcome::Delayed, Class::Transient, &code, *wait);
             answered(Class::Transient, rows, None, Some(Throttle { scope, wait: *wait }))
         }
-        SendError::Unauthorised(_) => hold_by(part, HoldScope::Site, &code),
-        SendError::Misconfigured { scope, .. } => hold_by(part, *scope, &code),
+        SendError::Unauthorised(_) => whole_by(part, Verdict::Misconfigured(HoldScope::Site), &code),
+        SendError::Misconfigured { scope, .. } => whole_by(part, Verdict::Misconfigured(*scope), &code),
+        SendError::Rerouted { to, .. } => whole_by(part, Verdict::Rerouted(to), &code),
         // Alone, a row that is refused is refused for good.
         SendError::Refused(_) | SendError::TooLarge(_) => answered(
             Class::Perm,
@@ -158,9 +174,9 @@ pub(super) fn decide_error(part: &Part, error: &SendError) -> (Class, Decision) 
     }
 }
 
-fn hold_by(part: &Part, scope: HoldScope, code: &ErrorCode) -> (Class, Decision) {
-    let said =
-        crate::providers::RowAnswer { verdict: Verdict::Misconfigured(scope), code: Some(code.clone()) };
+/// Every row alike by what has to be mended, or taken another way.
+fn whole_by(part: &Part, verdict: Verdict, code: &ErrorCode) -> (Class, Decision) {
+    let said = RowAnswer { verdict, code: Some(code.clone()) };
     let answer = Answer { reply: Reply::default(), rows: vec![said; part.rows.len()] };
-    (Class::Config, decide_answer(part, &answer))
+    (verdict.class(), decide_answer(part, &answer))
 }

@@ -18,7 +18,7 @@ use super::report::RunReport;
 use super::run::{RunPolicy, Runner};
 use super::send::Upload;
 use crate::domain::{ProviderKey, RunId, SiteId};
-use crate::store::{Claim, ClaimRequest, SealedCredentials};
+use crate::store::{Claim, ClaimRequest, ClaimedAccount};
 
 /// The uploads of a run that are on their way.
 #[derive(Default)]
@@ -123,30 +123,25 @@ impl Runner {
             if claims.is_empty() {
                 continue;
             }
-            return self.with_credentials(*provider, claims, report).await;
+            return self.with_accounts(*provider, claims, report).await;
         }
         Ok(Vec::new())
     }
 
-    async fn with_credentials(
+    async fn with_accounts(
         &self,
         provider: ProviderKey,
-        claims: Vec<Claim>,
+        mut claims: Vec<Claim>,
         report: &mut RunReport,
     ) -> anyhow::Result<Vec<Claimed>> {
-        let mut groups: Vec<_> = claims.iter().map(|claim| claim.group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        let sealed =
-            self.store.read_provider_credentials(&groups).await.context("could not read credentials")?;
-        // Shared: a group with much gives several batches.
-        let sealed: HashMap<_, _> = sealed.into_iter().map(|sealed| (sealed.group, sealed)).collect();
+        let mut accounts =
+            self.store.read_claimed_accounts(&mut claims).await.context("could not read credentials")?;
         let mut claimed = Vec::with_capacity(claims.len());
         for claim in claims {
             let group = report.groups.entry((provider, claim.site)).or_default();
             group.claimed += claim.expired;
             group.counts.failed += claim.expired;
-            let sealed = sealed.get(&claim.group).cloned();
+            let account = claim.token.and_then(|token| accounts.remove(&token));
             let part = claim.token.map(|token| Part {
                 token,
                 group: claim.group,
@@ -155,9 +150,10 @@ impl Runner {
                 is_probe: claim.is_probe,
                 failure_count: claim.failure_count,
                 rows: claim.rows,
+                held_actions: Arc::default(),
                 depth: 0,
             });
-            claimed.push(Claimed { group: (claim.site, provider), part, sealed, expired: claim.expired });
+            claimed.push(Claimed { group: (claim.site, provider), part, account, expired: claim.expired });
         }
         Ok(claimed)
     }
@@ -167,7 +163,7 @@ impl Runner {
 pub(super) struct Claimed {
     pub(super) group: (SiteId, ProviderKey),
     part: Option<Part>,
-    sealed: Option<SealedCredentials>,
+    account: Option<ClaimedAccount>,
     expired: u64,
 }
 
@@ -179,9 +175,10 @@ impl Claimed {
     }
 
     async fn start(self, runner: Arc<Runner>) -> RunReport {
-        match self.part {
-            Some(part) => Upload::run(runner, part, self.sealed).await,
-            None => RunReport::default(),
+        match (self.part, self.account) {
+            (Some(part), Some(account)) => Upload::run(runner, part, account).await,
+            // Somebody returned the claim already: its lease was too short for us.
+            (Some(_), None) | (None, _) => RunReport::default(),
         }
     }
 }

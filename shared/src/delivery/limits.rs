@@ -24,6 +24,10 @@ pub const CLAIM_ROWS_LIMIT: usize = UPLOADS_IN_FLIGHT * BATCH_SIZE_WORKER;
 /// Uploads of one process in flight at once. The semaphore in the database bounds them over all processes.
 pub const UPLOADS_IN_FLIGHT: usize = 10;
 
+/// Receipts that one process asks for at once. Google recommends no more than ten requests at a time
+/// (<https://developers.google.com/data-manager/api/devguides/limits>, read 2026-11-22).
+pub const RECEIPTS_IN_FLIGHT: i32 = 10;
+
 /// A run claims again when so many of its uploads are still in flight: one claim for five places costs little more than
 /// one for one.
 pub const CLAIM_AGAIN_AT: usize = UPLOADS_IN_FLIGHT / 2;

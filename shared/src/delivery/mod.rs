@@ -2,17 +2,21 @@
 
 mod access;
 mod claimed;
+mod codes;
+mod confirm;
 mod decide;
 mod decision;
 mod enqueue;
 mod flight;
 pub mod limits;
+mod receipts;
 mod report;
 mod run;
 mod send;
 mod settle;
 
 pub use access::{Access, AccessError};
+pub use confirm::Confirmed;
 pub use enqueue::{ItemAnswer, Producer, ProviderAnswer};
 pub use report::{GroupReport, RunError, RunReport, Stopped};
 pub use run::{Deadline, Mode, RunPolicy, Runner};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::limits::ERRORS_IN_ANSWER;
-use crate::domain::{ProviderKey, SiteId};
+use crate::domain::{ErrorCode, ProviderKey, SiteId};
 use crate::store::SettleCounts;
 
 /// What a run did for one group.
@@ -53,6 +53,8 @@ pub struct RunReport {
     pub http_429: u64,
     /// Answers that came after their claim was lost.
     pub stale: u64,
+    /// Codes whose meaning nobody has said, and how many answers carried each.
+    pub unknown_codes: BTreeMap<(ProviderKey, ErrorCode), u64>,
     /// The first faults.
     pub errors: Vec<RunError>,
     /// All of them.
@@ -86,6 +88,9 @@ impl RunReport {
         self.requests += other.requests;
         self.http_429 += other.http_429;
         self.stale += other.stale;
+        for (code, times) in other.unknown_codes {
+            *self.unknown_codes.entry(code).or_default() += times;
+        }
         let kept = other.errors.len() as u64;
         for error in other.errors {
             self.error(error.site_id, error.provider_key, error.error);

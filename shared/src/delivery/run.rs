@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::access::Access;
+use super::codes::Codes;
 use super::flight::Flight;
 use super::limits::{self, SETTLE_RESERVE, SHUTDOWN_GRACE};
 use super::report::{RunReport, Stopped};
@@ -122,6 +123,8 @@ pub struct Runner {
     pub(super) shutdown: CancellationToken,
     /// Whose turn it is among the policy's providers, so that none starves the others.
     pub(super) turn: AtomicUsize,
+    /// What codes mean in this run, and those that nobody knows.
+    pub(super) codes: Codes,
 }
 
 impl Runner {
@@ -134,7 +137,15 @@ impl Runner {
         deadline: Deadline,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, access, http_timeout, deadline, shutdown, turn: AtomicUsize::new(0) }
+        Self {
+            store,
+            access,
+            http_timeout,
+            deadline,
+            shutdown,
+            turn: AtomicUsize::new(0),
+            codes: Codes::default(),
+        }
     }
 
     /// Runs. What happened is added to the report, also where the run itself is stopped by an error.
@@ -142,12 +153,14 @@ impl Runner {
     /// # Errors
     /// The database's, and a vault that does not open: then nothing was claimed.
     pub async fn run(
-        self,
+        mut self,
         run: RunId,
         policy: &RunPolicy,
         report: &mut RunReport,
     ) -> anyhow::Result<Stopped> {
         self.access.check_key().await.context("the newest data key does not open")?;
+        self.codes =
+            Codes::read(&self.store, &policy.providers).await.context("could not read the taxonomy")?;
         let runner = Arc::new(self);
         let mut flight = Flight::default();
         let mut left = policy.limit.unwrap_or(usize::MAX);
@@ -165,6 +178,7 @@ impl Runner {
                     Err(error) => {
                         flight.land_all(report).await;
                         runner.log(policy, report);
+                        runner.codes.record(&runner.store, report).await;
                         return Err(error);
                     }
                 }
@@ -180,12 +194,14 @@ impl Runner {
                     Ok(false) => break Stopped::Drained,
                     Err(error) => {
                         runner.log(policy, report);
+                        runner.codes.record(&runner.store, report).await;
                         return Err(error);
                     }
                 },
             }
         };
         runner.log(policy, report);
+        runner.codes.record(&runner.store, report).await;
         runner.name_held_groups(policy, report).await?;
         Ok(stopped)
     }

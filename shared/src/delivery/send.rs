@@ -14,8 +14,8 @@ use super::limits::SETTLE_RESERVE;
 use super::report::RunReport;
 use super::run::Runner;
 use crate::domain::{AttemptId, Class, ErrorCode, HoldScope};
-use crate::providers::{AccessToken, Account, Reply, Request, SendError, TokenError};
-use crate::store::{AttemptEnd, CircuitResult, Opened, SealedCredentials, StoreError};
+use crate::providers::{AccessToken, Account, AccountOptions, Reply, Request, SendError, TokenError};
+use crate::store::{AttemptEnd, CircuitResult, ClaimedAccount, Opened, StoreError};
 
 /// One claim on its way.
 pub(super) struct Upload {
@@ -27,11 +27,11 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Uploads a claim, whatever comes; what it did is in the report.
-    pub(super) async fn run(runner: Arc<Runner>, part: Part, sealed: Option<SealedCredentials>) -> RunReport {
+    pub(super) async fn run(runner: Arc<Runner>, part: Part, account: ClaimedAccount) -> RunReport {
         let mut upload = Self { runner, report: RunReport::default(), left: Vec::new() };
         let (site, provider) = (part.site, part.provider);
         upload.report.groups.entry((provider, site)).or_default().claimed += part.rows.len() as u64;
-        if let Err(error) = upload.upload(part, sealed).await {
+        if let Err(error) = upload.upload(part, account).await {
             // The claim's lease ends by itself, and its rows come back.
             error!(site.id = %site, provider = %provider, error = format!("{:#}", anyhow::Error::from(error)), "an upload broke off");
             upload.report.error(site, provider, "the database did not answer while an upload was settled");
@@ -39,12 +39,16 @@ impl Upload {
         upload.report
     }
 
-    async fn upload(&mut self, part: Part, sealed: Option<SealedCredentials>) -> Result<(), StoreError> {
-        let Some(sealed) = sealed else {
+    async fn upload(&mut self, mut part: Part, claimed: ClaimedAccount) -> Result<(), StoreError> {
+        part.held_actions = claimed.held_actions.into();
+        let Some(sealed) = claimed.sealed else {
             let code = ErrorCode::own("NO_CREDENTIALS");
             return self.hold_group(part, HoldScope::Site, code, "has no credentials").await;
         };
-        let account = match self.runner.access.open_account(part.site, part.provider, &sealed).await {
+        let overrides = self.runner.codes.overrides(part.provider);
+        let options = AccountOptions { transport: claimed.transport, overrides };
+        let account = match self.runner.access.open_account(part.site, part.provider, &sealed, &options).await
+        {
             Ok(account) => account,
             Err(AccessError::Credentials(_)) => {
                 let code = ErrorCode::own("CREDENTIALS_INVALID");
@@ -77,6 +81,7 @@ impl Upload {
                     self.settle(&part, None, Decision::unsent(rows)).await?;
                 }
                 Plan::Cut(pieces) => self.cut(part, &pieces).await?,
+                Plan::GiveBack => self.release(part).await?,
             }
         }
         Ok(())
@@ -132,11 +137,20 @@ impl Upload {
             // Where it was our own time that ended, the provider is not to blame.
             let cut_short =
                 answer.is_none() && (within < self.runner.http_timeout || self.runner.must_stop());
-            let answer = answer.unwrap_or_else(|| {
-                let code = Some(ErrorCode::own(if cut_short { "CUT_SHORT" } else { "TIMEOUT" }));
-                Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
-            });
+            let answer = match answer {
+                Some(answer) => answer,
+                None if cut_short => Err(SendError::Unconfirmed(Reply {
+                    code: Some(ErrorCode::own("CUT_SHORT")),
+                    ..Reply::default()
+                })),
+                None => account.read_silence(request, Timestamp::now()),
+            };
             self.report.requests += 1;
+            self.runner.codes.note(
+                &part,
+                answer.as_ref().map_or_else(SendError::reply, |answer| &answer.reply),
+                &mut self.report,
+            );
             let end = |reply: &Reply, class: Class| attempt_end(attempt, reply, class, started.elapsed());
             match answer {
                 Ok(answer) if part.rows.len() > 1 && part.depth < DEPTH_MAX && nothing_looked_at(&answer) => {

@@ -134,6 +134,7 @@ impl Upload {
             rows: decision.rows,
             circuit: decision.circuit,
             group_hold: decision.group_hold,
+            transport: decision.transport,
             throttle: decision.throttle,
             slot: if self.left.is_empty() { SlotUse::Free } else { SlotUse::Keep },
         };
@@ -153,6 +154,9 @@ impl Upload {
                 report.groups.entry((part.provider, part.site)).or_default().counts = counts;
                 self.report.add(report);
                 tell_of_circuit(part, circuit);
+                if let Some(to) = settlement.transport {
+                    info!(site.id = %part.site, provider = %part.provider, event = "transport_switched", "conversions go by {to} from now on");
+                }
                 if hold_opened {
                     let code = settlement.group_hold.as_ref().map(|(_, code)| code.clone());
                     let code =
@@ -167,7 +171,7 @@ impl Upload {
 
     pub(super) async fn settle_with_patience(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
         for wait in SETTLE_WAITS {
-            match self.runner.store.settle_offline_conversions(settlement).await {
+            match self.runner.store.settle_claimed_conversions(settlement).await {
                 Err(StoreError::Unavailable(_) | StoreError::Busy(_)) => sleep(wait).await,
                 answer @ (Ok(_)
                 | Err(
@@ -180,7 +184,7 @@ impl Upload {
                 )) => return answer,
             }
         }
-        self.runner.store.settle_offline_conversions(settlement).await
+        self.runner.store.settle_claimed_conversions(settlement).await
     }
 }
 

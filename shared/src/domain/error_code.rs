@@ -5,7 +5,7 @@ use std::fmt;
 
 /// A reason's code, such as `conversionUploadError.EXPIRED_EVENT` or our own `NO_CREDENTIALS`.
 /// Never a provider's free text: texts echo personal data.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(Cow<'static, str>);
 
 /// Longer codes are cut: no platform has one, and a hostile answer must not fill the ledger.

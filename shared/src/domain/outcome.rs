@@ -33,6 +33,8 @@ pub enum Outcome {
     Submitted,
     /// A transient verdict on the row itself: burns one retry.
     Retry,
+    /// Refused for an optional part, goes again without it: burns no retry.
+    Degraded,
     /// A known wait: burns no retry.
     Delayed,
     /// Its request failed as a whole, or has to be built anew: burns no retry.
@@ -49,7 +51,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Outcome; 18] = [
+    pub const ALL: [Outcome; 19] = [
         Outcome::Delivered,
         Outcome::Duplicate,
         Outcome::Unmatched,
@@ -62,6 +64,7 @@ impl Outcome {
         Outcome::Unconfirmed,
         Outcome::Submitted,
         Outcome::Retry,
+        Outcome::Degraded,
         Outcome::Delayed,
         Outcome::Unanswered,
         Outcome::Held,
@@ -85,6 +88,7 @@ impl Outcome {
             Outcome::Unconfirmed => "UNCONFIRMED",
             Outcome::Submitted => "SUBMITTED",
             Outcome::Retry => "RETRY",
+            Outcome::Degraded => "DEGRADED",
             Outcome::Delayed => "DELAYED",
             Outcome::Unanswered => "UNANSWERED",
             Outcome::Held => "HELD",
@@ -110,6 +114,7 @@ impl Outcome {
             Outcome::Submitted => Status::Submitted,
             Outcome::Held => Status::Held,
             Outcome::Retry
+            | Outcome::Degraded
             | Outcome::Delayed
             | Outcome::Unanswered
             | Outcome::Released

@@ -1,10 +1,13 @@
 //! What a provider's answer means for one conversion, before anything is decided about it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::omitted::OptionalPart;
 
 /// The class of an answer: the same words for every provider, in every mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +32,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class.
+    pub const ALL: [Class; 8] = [
+        Class::Ok,
+        Class::Perm,
+        Class::Config,
+        Class::Delay,
+        Class::Transient,
+        Class::Split,
+        Class::Unmatched,
+        Class::Ambiguous,
+    ];
+
     /// The word in tables (`provider_error_category`) and data files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,11 +57,36 @@ impl Class {
             Class::Ambiguous => "AMBIGUOUS",
         }
     }
+
+    /// How bad it is beside others on the same conversion: what has to be mended comes before what is lost, that before
+    /// what waits, and success last.
+    pub fn severity(self) -> u8 {
+        match self {
+            Class::Config => 7,
+            Class::Perm => 6,
+            Class::Delay => 5,
+            Class::Ambiguous => 4,
+            Class::Transient => 3,
+            Class::Split => 2,
+            Class::Unmatched => 1,
+            Class::Ok => 0,
+        }
+    }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Class {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        let found = Self::ALL.into_iter().find(|class| class.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", known.join(", ")))
     }
 }
 
@@ -76,6 +116,15 @@ pub enum HoldScope {
 }
 
 impl HoldScope {
+    /// Every scope, the smallest first.
+    pub const ALL: [HoldScope; 5] = [
+        HoldScope::Row,
+        HoldScope::ConversionAction,
+        HoldScope::Site,
+        HoldScope::Client,
+        HoldScope::Provider,
+    ];
+
     /// The word in tables and data files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,6 +134,16 @@ impl HoldScope {
             HoldScope::Client => "client",
             HoldScope::Provider => "provider",
         }
+    }
+}
+
+impl FromStr for HoldScope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::as_str);
+        let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", known.join(", ")))
     }
 }
 
@@ -121,6 +180,12 @@ pub enum Verdict {
     Misconfigured(HoldScope),
     /// Too early; not the row's fault.
     Delayed(Wait),
+    /// Too early for every conversion of its conversion action.
+    ActionDelayed(Wait),
+    /// Refused for a part that it can go without.
+    Degraded(OptionalPart),
+    /// This way is closed to the site: the transport that is open to it.
+    Rerouted(&'static str),
     /// Failed for the moment, by the row's own verdict.
     Failed(Transient),
     /// Not looked at: has to be sent again in a request built anew.
@@ -136,10 +201,10 @@ impl Verdict {
             Verdict::Delivered | Verdict::Submitted | Verdict::Duplicate | Verdict::Superseded => Class::Ok,
             Verdict::Unmatched(_) => Class::Unmatched,
             Verdict::ConsentDenied | Verdict::Rejected | Verdict::Expired => Class::Perm,
-            Verdict::Misconfigured(_) => Class::Config,
-            Verdict::Delayed(_) => Class::Delay,
+            Verdict::Misconfigured(_) | Verdict::Rerouted(_) => Class::Config,
+            Verdict::Delayed(_) | Verdict::ActionDelayed(_) => Class::Delay,
             Verdict::Failed(_) => Class::Transient,
-            Verdict::Resend => Class::Split,
+            Verdict::Resend | Verdict::Degraded(_) => Class::Split,
             Verdict::Unconfirmed => Class::Ambiguous,
         }
     }

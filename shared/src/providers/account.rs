@@ -3,11 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Secret, Verdict};
+use super::receipt::Receipt;
+use super::{Overrides, http::Fault};
+use crate::domain::{Conversion, ErrorCode, HoldScope, Kind, Omitted, Secret, Verdict};
 
 /// A boxed future, so that the traits here can be objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,6 +20,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct AccountOptions {
     /// Which way its conversions take, by the ledger's name, where that was switched after the credentials were stored.
     pub transport: Option<String>,
+    /// What an operator says some of the platform's codes mean.
+    pub overrides: Arc<Overrides>,
 }
 
 /// A site's account at a platform, opened from its credentials.
@@ -26,6 +31,12 @@ pub trait Account: Send + Sync {
 
     /// Names what shares one request budget: the credentials' `quota_key`, by default a digest of the client id.
     fn quota_key(&self) -> &str;
+
+    /// Names the OAuth client, as a digest that gives nothing away: what a fault of the client stops. Hexadecimal.
+    fn client_key(&self) -> &str;
+
+    /// Which way its conversions take, as the ledger names it.
+    fn transport(&self) -> &'static str;
 
     /// Fetches a new access token. One request to the token endpoint; retries are the caller's.
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>>;
@@ -41,6 +52,25 @@ pub trait Account: Send + Sync {
         token: &'a AccessToken,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>>;
+
+    /// Asks what became of a request that is answered later. One request.
+    fn poll<'a>(
+        &'a self,
+        request_id: &'a str,
+        token: &'a AccessToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Receipt, SendError>>;
+
+    /// What a reason that a receipt counts means for one conversion, if it is the one that was meant.
+    fn judge(&self, reason: &ErrorCode, row: Row<'_>, now: Timestamp) -> RowAnswer;
+
+    /// Whether a reason that a receipt counts can be about this conversion at all, by what was sent of it.
+    fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool;
+    /// What it means that the answer to a request that left was not waited for any longer.
+    fn read_silence(&self, _request: &Request, _now: Timestamp) -> Result<Answer, SendError> {
+        let code = Some(ErrorCode::own(Fault::TimedOut.code()));
+        Err(SendError::Unconfirmed(Reply { code, ..Reply::default() }))
+    }
 }
 
 /// One conversion to be sent.
@@ -48,6 +78,8 @@ pub trait Account: Send + Sync {
 pub struct Row<'a> {
     /// What to send.
     pub conversion: &'a Conversion,
+    /// The optional parts that it goes without.
+    pub omitted: Omitted,
 }
 
 /// An access token, and until when it is good.
@@ -86,6 +118,21 @@ pub struct Request {
     pub memo: Vec<Memo>,
 }
 
+impl Request {
+    /// One that carries nothing: a question, whose refusal is read as that of any other.
+    pub(crate) fn empty(transport: &'static str) -> Self {
+        Self {
+            rows: Vec::new(),
+            targets: Vec::new(),
+            transport,
+            url: String::new(),
+            body: Vec::new(),
+            body_sha256: String::new(),
+            memo: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -105,12 +152,22 @@ pub struct Memo {
     pub occurred_at: Timestamp,
     /// When the ad was clicked, where known.
     pub clicked_at: Option<Timestamp>,
+    /// The optional parts that it was sent with.
+    pub parts: Omitted,
+    /// Those of them that it can go without.
+    pub to_spare: Omitted,
 }
 
 impl Memo {
-    /// Of one conversion.
+    /// Of one conversion, as it is sent.
     pub fn of(conversion: &Conversion) -> Self {
-        Self { kind: conversion.kind, occurred_at: conversion.occurred_at, clicked_at: conversion.clicked_at }
+        Self {
+            kind: conversion.kind,
+            occurred_at: conversion.occurred_at,
+            clicked_at: conversion.clicked_at,
+            parts: conversion.optional_parts(),
+            to_spare: conversion.parts_to_spare(),
+        }
     }
 }
 
@@ -137,6 +194,8 @@ pub struct Reply {
     pub request_id: Option<String>,
     /// The code that speaks for the request as a whole.
     pub code: Option<ErrorCode>,
+    /// Codes in it whose meaning nobody has said: each once.
+    pub unknown: Vec<ErrorCode>,
 }
 
 /// An answer that says something about every row.
@@ -181,6 +240,14 @@ pub enum SendError {
         /// What has to be mended.
         scope: HoldScope,
     },
+    /// This way is closed to the site: send by another.
+    #[error("the platform takes nothing from this site by this way")]
+    Rerouted {
+        /// The envelope.
+        reply: Reply,
+        /// The transport that is open to it.
+        to: &'static str,
+    },
     /// The request is refused, and no row is named: find the row by halves. Alone, a row is refused for good.
     #[error("the platform refused the request and named no row")]
     Refused(Reply),
@@ -205,7 +272,8 @@ impl SendError {
             | SendError::Unavailable(reply)
             | SendError::Unconfirmed(reply)
             | SendError::Throttled { reply, .. }
-            | SendError::Misconfigured { reply, .. } => reply,
+            | SendError::Misconfigured { reply, .. }
+            | SendError::Rerouted { reply, .. } => reply,
         }
     }
 }

@@ -2,8 +2,12 @@
 
 mod account;
 mod capabilities;
+mod code_rule;
 pub mod google_ads;
 pub mod http;
+mod overrides;
+pub mod reasons;
+mod receipt;
 mod registry;
 pub mod retry_after;
 
@@ -13,6 +17,10 @@ pub use account::{
 };
 pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};
+pub use code_rule::CodeRule;
+pub use overrides::{Override, Overrides};
+pub use reasons::Reason;
+pub use receipt::{Counted, Receipt, ReceiptPart, ReceiptState};
 pub use registry::Registry;
 
 use crate::domain::{Conversion, ConversionInput, Country, FieldError, ProviderKey, Secret};
@@ -38,6 +46,16 @@ pub trait Provider: Send + Sync {
         credentials: &Secret,
         options: &AccountOptions,
     ) -> Result<Box<dyn Account>, Vec<FieldError>>;
+
+    /// Its table: what each code means, in the order in which the first match wins.
+    fn code_rules(&self) -> Vec<CodeRule>;
+
+    /// What a code of the platform means in plain words; `None` for what is no code of its own.
+    fn reason(&self, code: &str) -> Option<Reason>;
+
+    /// Whether a code is one of what happens on the way to the platform and not of the platform itself: whatever such a
+    /// code means, it is no delivery.
+    fn is_signal(&self, code: &str) -> bool;
 }
 
 /// A conversion that came through the door.

@@ -1,12 +1,18 @@
 //! Claims: who may work on which conversions, and until when.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
+use super::credentials::{SealedCredentials, stored_key};
 use super::{Store, StoreError, seconds};
-use crate::domain::{AttemptId, ClaimToken, Conversion, ConversionId, GroupId, ProviderKey, RunId, SiteId};
+use crate::domain::{
+    AttemptId, ClaimToken, Conversion, ConversionId, ErrorCode, GroupId, Omitted, ProviderKey, RunId, SiteId,
+};
 
 /// What a run asks for.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +86,36 @@ pub struct ClaimedRow {
     pub target: Option<i64>,
     /// What to send; `None` where this program cannot read what an other one wrote.
     pub conversion: Option<Conversion>,
+    /// The optional parts that it goes without.
+    pub omitted: Omitted,
+    /// Conversions of one part go in one request, and nothing else with them.
+    pub part: Option<i64>,
+}
+
+/// What a claim is sent with.
+#[derive(Debug, Default)]
+pub struct ClaimedAccount {
+    /// The group's credentials; `None` where it has none.
+    pub sealed: Option<SealedCredentials>,
+    /// The transport that the group was switched to, by the ledger's name.
+    pub transport: Option<String>,
+    /// Its conversion actions that are held.
+    pub held_actions: Vec<HeldAction>,
+}
+
+/// A conversion action for which nothing goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldAction {
+    /// Its key within the group, as the hold has it.
+    pub action: String,
+    /// Why.
+    pub code: ErrorCode,
+    /// Until when, where the hold ends by itself.
+    pub until: Option<Timestamp>,
 }
 
 /// A payload that does not spoil its batch when it cannot be read.
-struct Payload(Option<Conversion>);
+pub(super) struct Payload(pub(super) Option<Conversion>);
 
 impl<'a> FromSql<'a> for Payload {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
@@ -134,6 +166,8 @@ impl Store {
                     maybe_delivered: maybe_delivered[place],
                     target: targets[place],
                     conversion: payload.0,
+                    omitted: Omitted::NONE,
+                    part: None,
                 });
                 Claim {
                     token: row.get::<_, Option<Uuid>>("claim_token").map(ClaimToken),
@@ -146,6 +180,31 @@ impl Store {
                 }
             })
             .collect())
+    }
+
+    /// Reads what claims are sent with, in one round trip, and completes their rows. Claims that were lost meanwhile
+    /// have no entry in the answer.
+    pub async fn read_claimed_accounts(
+        &self,
+        claims: &mut [Claim],
+    ) -> Result<HashMap<ClaimToken, ClaimedAccount>, StoreError> {
+        let tokens: Vec<Uuid> = claims.iter().filter_map(|claim| claim.token.map(|token| token.0)).collect();
+        let rows = self
+            .query(
+                "select claim_token, group_id, key_version, source, wrapped, sealed, transport, omitted, parts, \
+                 held_actions, held_codes, held_until from relay.read_claimed_accounts($1)",
+                &[(&tokens, Type::UUID_ARRAY)],
+            )
+            .await?;
+        let mut accounts = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let token = ClaimToken(row.get("claim_token"));
+            if let Some(claim) = claims.iter_mut().find(|claim| claim.token == Some(token)) {
+                complete(&mut claim.rows, row);
+            }
+            accounts.insert(token, claimed_account(row));
+        }
+        Ok(accounts)
     }
 
     /// Cuts a claim into parts: `parts` has one entry per conversion, the part that it goes to. The parts' tokens in
@@ -197,5 +256,35 @@ impl Store {
             Some(attempt) => Opened::Booked { attempt: AttemptId(attempt), wait },
             None => Opened::OverBudget { wait },
         })
+    }
+}
+
+/// What the conversions go without and together; absent where there is none of it.
+fn complete(claimed: &mut [ClaimedRow], row: &Row) {
+    let omitted: Option<Vec<Option<i16>>> = row.get("omitted");
+    for (claimed, omitted) in claimed.iter_mut().zip(omitted.into_iter().flatten()) {
+        claimed.omitted = Omitted::from_bits(omitted.unwrap_or(0));
+    }
+    let parts: Option<Vec<Option<i64>>> = row.get("parts");
+    for (claimed, part) in claimed.iter_mut().zip(parts.into_iter().flatten()) {
+        claimed.part = part;
+    }
+}
+
+fn claimed_account(row: &Row) -> ClaimedAccount {
+    let actions: Vec<String> = row.get::<_, Option<_>>("held_actions").unwrap_or_default();
+    let codes: Vec<String> = row.get::<_, Option<_>>("held_codes").unwrap_or_default();
+    let until: Vec<Option<Timestamp>> = row.get::<_, Option<_>>("held_until").unwrap_or_default();
+    let held = actions.into_iter().zip(codes).zip(until);
+    ClaimedAccount {
+        sealed: row.get::<_, Option<Vec<u8>>>("sealed").map(|sealed| SealedCredentials {
+            group: GroupId(row.get("group_id")),
+            key: stored_key(row),
+            sealed,
+        }),
+        transport: row.get("transport"),
+        held_actions: held
+            .map(|((action, code), until)| HeldAction { action, code: ErrorCode::foreign(&code), until })
+            .collect(),
     }
 }

@@ -29,6 +29,17 @@ pub struct SealedCredentials {
     pub sealed: Vec<u8>,
 }
 
+/// What is known of credentials unsealed.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountFacts<'a> {
+    /// What shares one request budget.
+    pub quota_key: &'a str,
+    /// A digest of the OAuth client.
+    pub client_key: &'a str,
+    /// The transport that the credentials name.
+    pub transport: &'a str,
+}
+
 /// A shared access token, sealed.
 #[derive(Debug, Clone)]
 pub struct SealedToken {
@@ -40,7 +51,7 @@ pub struct SealedToken {
     pub expires_at: Timestamp,
 }
 
-fn stored_key(row: &Row) -> StoredKey {
+pub(super) fn stored_key(row: &Row) -> StoredKey {
     StoredKey {
         version: KeyVersion(row.get("key_version")),
         source: row.get("source"),
@@ -68,23 +79,25 @@ impl Store {
     }
 
     /// Stores a site's sealed credentials and lifts its holds; the group, and how many holds.
-    pub async fn put_provider_credentials(
+    pub async fn keep_provider_credentials(
         &self,
         site: SiteId,
         provider: ProviderKey,
         version: KeyVersion,
         sealed: &[u8],
-        quota_key: &str,
+        facts: &AccountFacts<'_>,
     ) -> Result<(GroupId, u64), StoreError> {
         let row = self
             .query_one(
-                "select group_id, holds_lifted from relay.put_provider_credentials($1, $2, $3, $4, $5)",
+                "select group_id, holds_lifted from relay.keep_provider_credentials($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     (&site.0, Type::UUID),
                     (&provider.as_str(), Type::TEXT),
                     (&version.0, Type::INT4),
                     (&sealed, Type::BYTEA),
-                    (&quota_key, Type::TEXT),
+                    (&facts.quota_key, Type::TEXT),
+                    (&facts.client_key, Type::TEXT),
+                    (&facts.transport, Type::TEXT),
                 ],
             )
             .await?;

@@ -7,13 +7,16 @@ mod credentials;
 mod deployment;
 mod enqueue;
 mod error;
+mod holds;
 mod partitions;
 mod pause;
 mod quota;
 mod reading;
+mod receipts;
 mod recover;
 mod runs;
 mod settle;
+mod taxonomy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,20 +26,23 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 pub use audit::{Accounts, AuditFault};
-pub use claim::{Claim, ClaimRequest, ClaimedRow, Opened};
+pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
 pub use connect::{DatabaseConfig, connect_once};
-pub use credentials::{SealedCredentials, SealedToken, StoredKey};
+pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::Deployment;
 pub use enqueue::{EnqueueResult, EnqueueSite, Enqueued, NewConversion};
 pub use error::{Said, StoreError};
+pub use holds::{Hold, HoldFilter, Released};
 pub use partitions::Pruned;
 pub use pause::Pause;
 pub use quota::Quota;
-pub use reading::{ConversionCount, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
+pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
+pub use receipts::{DueReceipt, Postponed, ReceiptScope};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
+pub use taxonomy::{NewOverride, TaxonomyOverride, UnknownCode};
 
 /// A pool of connections to one database.
 #[derive(Clone)]

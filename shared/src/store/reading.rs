@@ -94,6 +94,24 @@ pub struct ProviderCircuit {
     pub changed_at: Option<Timestamp>,
 }
 
+/// Dead letters of one code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetters {
+    /// At which provider.
+    pub provider_key: String,
+    /// Why.
+    pub code: Option<String>,
+    /// How they ended.
+    pub outcome: String,
+    /// How many.
+    pub conversions: i64,
+    /// The youngest of them.
+    pub conversion_id: ConversionId,
+    /// Whether all dead letters were walked; otherwise the counts are a part.
+    #[serde(skip)]
+    pub walked_all: bool,
+}
+
 /// A group that waits for a mend.
 #[derive(Debug, Clone)]
 pub struct HeldGroup {
@@ -182,6 +200,32 @@ impl Store {
             .iter()
             .map(|row| HeldGroup { site: SiteId(row.get("site_id")), code: row.get("code") })
             .collect())
+    }
+
+    /// Dead letters by provider and code, the most first; looks at `walk_limit` of them at most.
+    pub async fn read_dead_letters(
+        &self,
+        provider: Option<ProviderKey>,
+        site: Option<SiteId>,
+        walk_limit: i32,
+    ) -> Result<Vec<DeadLetters>, StoreError> {
+        let provider = provider.map(|provider| provider.as_str());
+        let rows = self
+            .query(
+                "select provider_key, code, outcome, conversions, conversion_id, walked_all \
+                 from relay.read_dead_letters($1, $2, $3)",
+                &[(&provider, Type::TEXT), (&site.map(|site| site.0), Type::UUID), (&walk_limit, Type::INT4)],
+            )
+            .await?;
+        let letters = |row: &tokio_postgres::Row| DeadLetters {
+            provider_key: row.get("provider_key"),
+            code: row.get("code"),
+            outcome: row.get("outcome"),
+            conversions: row.get("conversions"),
+            conversion_id: ConversionId(row.get("conversion_id")),
+            walked_all: row.get("walked_all"),
+        };
+        Ok(rows.iter().map(letters).collect())
     }
 
     /// What became of all conversions, of one site or of all. Walks the whole queue.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError, seconds};
-use crate::domain::{AttemptId, ClaimToken, Class, ErrorCode, HoldScope, Outcome};
+use crate::domain::{AttemptId, ClaimToken, Class, ErrorCode, HoldScope, Omitted, Outcome};
 
 /// What became of a whole claim.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Settlement {
     pub circuit: CircuitResult,
     /// A hold of the whole group.
     pub group_hold: Option<(HoldScope, ErrorCode)>,
+    /// The transport that the group takes from now on, where that is another.
+    pub transport: Option<&'static str>,
     /// A wait that the provider asked for.
     pub throttle: Option<Throttle>,
     /// What happens to the upload slot.
@@ -57,8 +59,28 @@ pub struct SettledRow {
     pub wait: Duration,
     /// And until when at least.
     pub not_before: Option<Timestamp>,
-    /// The hold that parks it: its scope and what it covers within the group.
+    /// The hold that parks it, or puts it off: its scope and what it covers within the group.
     pub hold: Option<(HoldScope, String)>,
+    /// What it goes on without, besides what it went without before.
+    pub omitted: Omitted,
+    /// The part that it goes on with.
+    pub part: Option<i64>,
+}
+
+impl SettledRow {
+    /// With this outcome, and nothing more to say.
+    pub fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            class: None,
+            code: None,
+            wait: Duration::ZERO,
+            not_before: None,
+            hold: None,
+            omitted: Omitted::NONE,
+            part: None,
+        }
+    }
 }
 
 /// How a request ended for the circuit.
@@ -160,7 +182,7 @@ pub struct SettleCounts {
 
 impl Store {
     /// Settles a whole claim in one transaction, or nothing of it where the claim was lost.
-    pub async fn settle_offline_conversions(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
+    pub async fn settle_claimed_conversions(&self, settlement: &Settlement) -> Result<Settled, StoreError> {
         let rows = &settlement.rows;
         let outcomes: Vec<&str> = rows.iter().map(|row| row.outcome.as_str()).collect();
         let classes: Vec<Option<&str>> = rows.iter().map(|row| row.class.map(Class::as_str)).collect();
@@ -172,13 +194,18 @@ impl Store {
             rows.iter().map(|row| row.hold.as_ref().map(|(scope, _)| scope.as_str())).collect();
         let keys: Vec<Option<&str>> =
             rows.iter().map(|row| row.hold.as_ref().map(|(_, key)| key.as_str())).collect();
+        // Hardly ever anything: then it is not sent.
+        let omits = rows.iter().any(|row| !row.omitted.is_none());
+        let omitted: Option<Vec<i16>> = omits.then(|| rows.iter().map(|row| row.omitted.bits()).collect());
+        let has_parts = rows.iter().any(|row| row.part.is_some());
+        let parts: Option<Vec<Option<i64>>> = has_parts.then(|| rows.iter().map(|row| row.part).collect());
         let attempt = settlement.attempt.as_ref();
         let throttle = settlement.throttle;
         let row = self
             .query_one(
                 "select accepted, circuit_change, hold_opened, completed, failed, retry, held, submitted, released \
-                 from relay.settle_offline_conversions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-                 $15, $16, $17, $18, $19, $20)",
+                 from relay.settle_claimed_conversions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+                 $15, $16, $17, $18, $19, $20, $21, $22, $23)",
                 &[
                     (&settlement.token.0, Type::UUID),
                     (&attempt.map(|end| end.attempt.0), Type::INT8),
@@ -189,9 +216,12 @@ impl Store {
                     (&not_before, Type::TIMESTAMPTZ_ARRAY),
                     (&scopes, Type::TEXT_ARRAY),
                     (&keys, Type::TEXT_ARRAY),
+                    (&omitted, Type::INT2_ARRAY),
+                    (&parts, Type::INT8_ARRAY),
                     (&settlement.circuit.as_str(), Type::TEXT),
                     (&settlement.group_hold.as_ref().map(|(scope, _)| scope.as_str()), Type::TEXT),
                     (&settlement.group_hold.as_ref().map(|(_, code)| code.as_str()), Type::TEXT),
+                    (&settlement.transport, Type::TEXT),
                     (
                         &throttle.map(|throttle| match throttle.scope {
                             ThrottleScope::Group => "group",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use shared::domain::{ClaimToken, Outcome, ProviderKey, RunId};
+use shared::domain::{ClaimToken, Omitted, Outcome, ProviderKey, RunId};
 use shared::store::{
     AttemptEnd, CircuitResult, Claim, ClaimRequest, Opened, Settled, SettledRow, Settlement, SlotUse, Store,
 };
@@ -33,6 +33,8 @@ fn delivered(token: ClaimToken, attempt: Option<AttemptEnd>, rows: usize) -> Set
         wait: Duration::ZERO,
         not_before: None,
         hold: None,
+        omitted: Omitted::NONE,
+        part: None,
     };
     Settlement {
         token,
@@ -40,6 +42,7 @@ fn delivered(token: ClaimToken, attempt: Option<AttemptEnd>, rows: usize) -> Set
         rows: vec![row; rows],
         circuit: CircuitResult::Success,
         group_hold: None,
+        transport: None,
         throttle: None,
         slot: SlotUse::Free,
     }
@@ -107,7 +110,7 @@ async fn a_lost_claim_changes_no_conversion_and_is_recorded() -> anyhow::Result<
     let second = claim(store, 2, 1, 10).await?.remove(0);
     let before = world.number("select count(*) from relay.conversion_outcome").await?;
 
-    let settled = store.settle_offline_conversions(&delivered(first.token.unwrap(), Some(late), 3)).await?;
+    let settled = store.settle_claimed_conversions(&delivered(first.token.unwrap(), Some(late), 3)).await?;
 
     assert_eq!(settled, Settled::Stale);
     assert_eq!(second.rows.len(), 3, "the next claimer took them over");
@@ -130,8 +133,8 @@ async fn a_claim_is_settled_once() -> anyhow::Result<()> {
     let end = opened(store, &claim).await?;
     let settlement = delivered(claim.token.unwrap(), Some(end), 2);
 
-    let first = store.settle_offline_conversions(&settlement).await?;
-    let again = store.settle_offline_conversions(&settlement).await?;
+    let first = store.settle_claimed_conversions(&settlement).await?;
+    let again = store.settle_claimed_conversions(&settlement).await?;
 
     assert!(matches!(first, Settled::Accepted { .. }));
     assert_eq!(again, Settled::Stale);
@@ -163,7 +166,7 @@ async fn a_settlement_that_does_not_fit_its_claim_is_refused_whole() -> anyhow::
     world.enqueue_many(site, "sale", "ok", 3).await?;
     let claim = claim(store, 1, 1, 10).await?.remove(0);
 
-    let refused = store.settle_offline_conversions(&delivered(claim.token.unwrap(), None, 2)).await;
+    let refused = store.settle_claimed_conversions(&delivered(claim.token.unwrap(), None, 2)).await;
 
     assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{refused:?}");
     assert_eq!(world.number("select count(*) from relay.inflight").await?, 1, "the claim stands");
@@ -180,8 +183,8 @@ async fn the_parts_of_a_claim_have_fences_of_their_own() -> anyhow::Result<()> {
     let whole = claim.token.unwrap();
 
     let parts = store.split_claim(whole, &[0, 1, 0], LEASE).await?;
-    let of_the_whole = store.settle_offline_conversions(&delivered(whole, None, 3)).await?;
-    let of_the_first = store.settle_offline_conversions(&delivered(parts[0].1, None, 2)).await?;
+    let of_the_whole = store.settle_claimed_conversions(&delivered(whole, None, 3)).await?;
+    let of_the_first = store.settle_claimed_conversions(&delivered(parts[0].1, None, 2)).await?;
 
     assert_eq!(of_the_whole, Settled::Stale);
     assert!(matches!(of_the_first, Settled::Accepted { .. }));
@@ -248,7 +251,7 @@ async fn an_outcome_that_would_lose_its_conversion_is_refused() -> anyhow::Resul
 
     for outcome in [Outcome::Cancelled, Outcome::LeaseLost, Outcome::Requeued, Outcome::Submitted] {
         settlement.rows[0].outcome = outcome;
-        let refused = store.settle_offline_conversions(&settlement).await;
+        let refused = store.settle_claimed_conversions(&settlement).await;
         assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{outcome}: {refused:?}");
     }
 
@@ -271,7 +274,7 @@ async fn a_late_settling_frees_no_slot_but_its_own() -> anyhow::Result<()> {
         )
         .await?;
 
-    store.settle_offline_conversions(&delivered(late.token.unwrap(), None, 2)).await?;
+    store.settle_claimed_conversions(&delivered(late.token.unwrap(), None, 2)).await?;
 
     assert_eq!(
         world.number("select count(*) from relay.upload_slot where claim_token is not null").await?,
@@ -292,7 +295,7 @@ async fn parts_that_wait_for_a_request_do_not_lapse_meanwhile() -> anyhow::Resul
     for (_, token) in &parts {
         assert_ne!(open(store, *token).await?, Opened::Lost, "the part was lost while another was out");
         world.let_pass("20 seconds").await?;
-        store.settle_offline_conversions(&delivered(*token, None, 1)).await?;
+        store.settle_claimed_conversions(&delivered(*token, None, 1)).await?;
     }
 
     world.assert_accounted_for().await
@@ -335,7 +338,7 @@ async fn holds_circuits_credentials_and_recovery_at_once_never_wait_for_each_oth
                         }
                         _ => {}
                     }
-                    store.settle_offline_conversions(&settlement).await?;
+                    store.settle_claimed_conversions(&settlement).await?;
                 }
             }
             anyhow::Ok(())

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::json;
-use shared::domain::{ClaimToken, Class, Outcome, ProviderKey};
+use shared::domain::{ClaimToken, Class, Omitted, Outcome, ProviderKey};
 use shared::store::{CircuitResult, ClaimRequest, Settled, SettledRow, Settlement, SlotUse};
 use tests::world::World;
 
@@ -69,7 +69,7 @@ async fn what_goes_back_while_a_claim_empties_the_group_is_not_forgotten() -> an
         async move { store.claim_offline_conversion_jobs_v2(&ask).await }
     });
     wait_for_waiting(&world, 1).await?;
-    let going_back = tokio::spawn(async move { store.settle_offline_conversions(&unanswered(token)).await });
+    let going_back = tokio::spawn(async move { store.settle_claimed_conversions(&unanswered(token)).await });
     wait_for_waiting(&world, 2).await?;
 
     curtain.batch_execute("rollback").await?;
@@ -133,6 +133,8 @@ fn unanswered(token: ClaimToken) -> Settlement {
         wait: Duration::ZERO,
         not_before: None,
         hold: None,
+        omitted: Omitted::NONE,
+        part: None,
     };
     Settlement {
         token,
@@ -140,6 +142,7 @@ fn unanswered(token: ClaimToken) -> Settlement {
         rows: vec![row],
         circuit: CircuitResult::None,
         group_hold: None,
+        transport: None,
         throttle: None,
         slot: SlotUse::Free,
     }

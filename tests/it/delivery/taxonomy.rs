@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use shared::domain::{Class, HoldScope, ProviderKey};
+use shared::store::NewOverride;
 use tests::world::{World, row};
 
 /// The classes as the field's list has them: independent of the program's own data.
@@ -49,4 +51,128 @@ async fn every_code_of_a_click_upload_lands_where_it_should() -> anyhow::Result<
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
     world.assert_accounted_for().await
+}
+
+fn said(code: &str, class: Class) -> NewOverride<'_> {
+    let provider = ProviderKey::GoogleAds;
+    NewOverride {
+        provider,
+        code,
+        class,
+        scope: None,
+        wait_seconds: None,
+        max_attempts: None,
+        reason: "a test",
+    }
+}
+
+#[tokio::test]
+async fn an_override_rules_from_the_next_run_on_and_its_removal_restores_the_table() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let code = "conversionUploadError.UNPARSEABLE_GCLID";
+    let site = world.site(json!({})).await?;
+    let mut standings = Vec::new();
+    for name in ["before", "during", "after"] {
+        match name {
+            "during" => {
+                let said = NewOverride { wait_seconds: Some(7_200), ..said(code, Class::Delay) };
+                world.context.store.put_taxonomy_override(&said).await?;
+            }
+            "after" => {
+                assert!(world.context.store.delete_taxonomy_override(ProviderKey::GoogleAds, code).await?);
+            }
+            _ => {}
+        }
+        world.enqueue_many(site, name, "error.UNPARSEABLE_GCLID", 1).await?;
+        world.run_worker().await?;
+        standings.push(world.standing(&format!("{name}-0")).await?);
+    }
+
+    let stood: Vec<_> = standings.iter().map(|standing| (&*standing.status, standing.retry_count)).collect();
+    assert_eq!(stood, [("FAILED", 0), ("RETRY", 0), ("FAILED", 0)]);
+    assert!(standings.iter().all(|standing| standing.last_error == code), "{standings:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn an_override_of_a_requests_code_rules_the_whole_request() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let code = "authorizationError.CUSTOMER_NOT_ENABLED";
+    world.context.store.put_taxonomy_override(&said(code, Class::Transient)).await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "shut", "refuse.authorizationError.CUSTOMER_NOT_ENABLED*1", 3).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!((answer.held, answer.completed), (0, 3), "{answer:?}");
+    assert_eq!(world.number("select count(*) from relay.hold where lifted_at is null").await?, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn an_override_of_a_status_rules_what_has_no_code() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let held = NewOverride { scope: Some(HoldScope::Site), ..said("HTTP_503", Class::Config) };
+    world.context.store.put_taxonomy_override(&held).await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "down", "http.503", 2).await?;
+
+    world.run_worker().await?;
+
+    let standing = world.standing("down-0").await?;
+    assert_eq!((standing.status.as_str(), standing.last_error.as_str()), ("HELD", "HTTP_503"));
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_code_that_nobody_knows_is_told_kept_and_in_the_end_rejected() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "new", "error.internalError.ADDED_IN_V27", 2).await?;
+
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(world.run_worker().await?);
+        world.let_pass("6 hours").await?;
+    }
+
+    let code = "internalError.ADDED_IN_V27";
+    for answer in &answers {
+        let told = answer.errors.iter().filter(|error| error.error.starts_with(code)).count();
+        assert_eq!((told, answer.errors_total), (1, 1), "{answer:?}");
+    }
+    let standing = world.standing("new-0").await?;
+    assert_eq!((standing.status.as_str(), standing.outcome.as_str()), ("FAILED", "rejected"));
+    let known = world.context.store.read_unknown_codes(10).await?;
+    assert_eq!(known.len(), 1);
+    assert_eq!((known[0].code.as_str(), known[0].times), (code, 3));
+    assert!(known[0].first_seen_at < known[0].last_seen_at);
+    let counted =
+        "select (counters ->> 'unknown_codes')::bigint from relay.task_runs order by run_id limit 1";
+    assert_eq!(world.number(counted).await?, 1);
+
+    world.context.store.put_taxonomy_override(&said(code, Class::Unmatched)).await?;
+    assert!(world.context.store.read_unknown_codes(10).await?.is_empty(), "it is known now");
+    world.enqueue_many(site, "again", "error.internalError.ADDED_IN_V27", 1).await?;
+    let answer = world.run_worker().await?;
+    assert_eq!((answer.completed, answer.errors_total), (1, 0), "{answer:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn an_override_whose_parts_do_not_fit_its_class_is_refused() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let check = async |wrong: NewOverride<'_>| {
+        let refused = world.context.store.put_taxonomy_override(&wrong).await;
+        assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{wrong:?}: {refused:?}");
+    };
+
+    check(said("A", Class::Config)).await;
+    check(NewOverride { scope: Some(HoldScope::Row), ..said("A", Class::Perm) }).await;
+    check(NewOverride { wait_seconds: Some(1), ..said("A", Class::Perm) }).await;
+    check(NewOverride { wait_seconds: Some(0), ..said("A", Class::Delay) }).await;
+    check(NewOverride { max_attempts: Some(6), ..said("A", Class::Transient) }).await;
+    check(NewOverride { max_attempts: Some(2), ..said("A", Class::Delay) }).await;
+    check(NewOverride { reason: "", ..said("A", Class::Ok) }).await;
+    Ok(())
 }

@@ -121,6 +121,29 @@ async fn the_answer_has_every_field_and_its_counters_add_up() -> anyhow::Result<
 }
 
 #[tokio::test]
+async fn a_code_that_nobody_knows_is_logged_once_for_the_alarm() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "new", "error.internalError.ADDED_IN_V27", 3).await?;
+    world.enqueue_many(site, "other", "error.internalError.ADDED_IN_V28", 1).await?;
+    let mut runner = start("runner", &world.environment()).await?;
+
+    answer(&mut runner, json!({ "mode": "worker", "provider_key": "google_ads" })).await?;
+
+    let told = runner
+        .stdout()
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .collect::<Vec<_>>();
+    let told: Vec<_> = told.iter().filter(|line| line["event"] == "unknown_code").collect();
+    let codes: Vec<_> = told.iter().map(|line| (&line["level"], &line["provider"], &line["code"])).collect();
+    let line = |code: &'static str| (json!("WARN"), json!("google_ads"), json!(code));
+    let (first, second) = (line("internalError.ADDED_IN_V27"), line("internalError.ADDED_IN_V28"));
+    assert_eq!(codes, [(&first.0, &first.1, &first.2), (&second.0, &second.1, &second.2)]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_cannot_be_understood_is_refused_by_name() -> anyhow::Result<()> {
     let world = World::new().await?;
     let mut runner = start("runner", &world.environment()).await?;

@@ -4,12 +4,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use shared::domain::{HoldScope, Transient, Verdict};
-use shared::providers::google_ads::read_answer;
 use tests::proto::check;
 
 use super::support::{
     FAILURE, NOW, account, assert_unconfirmed, code, codes, conversion, fixture, one_request, pack,
-    plain_request, raw, raw_fixture, read, read_body, time, verdicts,
+    plain_request, raw, raw_fixture, read, read_answer, read_body, time, verdicts,
 };
 
 const TRANSIENT: Verdict = Verdict::Failed(Transient { wait: None, max_attempts: None });

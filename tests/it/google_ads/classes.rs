@@ -1,23 +1,41 @@
 //! The taxonomy: every code has its class, and the class its meaning.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::domain::{Class, ErrorCode, HoldScope, Kind, Transient, Verdict, Wait};
+use shared::domain::{Class, ErrorCode, HoldScope, Kind, Omitted, Transient, Verdict, Wait};
 use shared::providers::Memo;
-use shared::providers::google_ads::taxonomy::{Context, classify, families, find, rules};
-use tests::proto::enums;
+use shared::providers::google_ads::taxonomy::{Body, Context, Rule, Taxonomy, families, rules};
+use tests::proto::{self, enums};
 
 use super::support::{NOW, fixture, time};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn memo(kind: Kind) -> Memo {
-    Memo { kind, occurred_at: time("2026-11-22T10:00:00Z"), clicked_at: Some(time("2026-11-22T09:00:00Z")) }
+    Memo {
+        kind,
+        occurred_at: time("2026-11-22T10:00:00Z"),
+        clicked_at: Some(time("2026-11-22T09:00:00Z")),
+        parts: Omitted::NONE,
+        to_spare: Omitted::NONE,
+    }
 }
 
 fn context(kind: Kind, field: &str) -> Context<'_> {
-    Context { memo: Some(memo(kind)), field, now: time(NOW) }
+    Context { memo: Some(memo(kind)), field, now: time(NOW), body: Body::Api }
+}
+
+/// The table that is built in.
+static TABLE: LazyLock<Taxonomy> = LazyLock::new(Taxonomy::default);
+
+fn find(family: &str, code: &str, context: &Context<'_>) -> Option<&'static Rule> {
+    TABLE.find(family, code, context)
+}
+
+fn classify(family: &str, code: &str, context: &Context<'_>) -> Verdict {
+    TABLE.classify(family, code, context)
 }
 
 fn verdict(family: &str, code: &str) -> Verdict {
@@ -60,14 +78,154 @@ fn every_value_of_the_published_upload_enums_has_a_rule_of_its_own() {
     check("ProcessingErrorReason", "dataManager.ProcessingErrorReason");
 }
 
+/// Families of which every code means the same, whatever it is.
+const ONE_RULE_FOR_ALL: [&str; 24] = [
+    "changeEventError",
+    "changeStatusError",
+    "clickViewError",
+    "contextError",
+    "countryCodeError",
+    "currencyError",
+    "customerError",
+    "dateError",
+    "dateRangeError",
+    "distinctError",
+    "enumError",
+    "fieldError",
+    "idError",
+    "languageCodeError",
+    "merchantCenterError",
+    "notEmptyError",
+    "nullError",
+    "operationAccessDeniedError",
+    "queryError",
+    "rangeError",
+    "regionCodeError",
+    "resourceAccessDeniedError",
+    "stringFormatError",
+    "stringLengthError",
+];
+
+/// Families of other things than the Google Ads API's enums, with the enum that they have.
+const OTHERS: [(&str, Option<&str>); 6] = [
+    ("dataManager.ErrorReason", Some("ErrorReason")),
+    ("dataManager.ProcessingErrorReason", Some("ProcessingErrorReason")),
+    ("oauth", None),
+    ("rpc.BadRequest", None),
+    ("rpc.ErrorInfo", Some("google.api.ErrorReason")),
+    ("transport", None),
+];
+
 #[test]
-fn every_numbered_rule_of_the_data_manager_has_the_published_number() {
+fn every_value_of_every_published_family_has_a_rule_of_its_own_or_its_familys() {
     let enums = enums().unwrap();
-    for rule in rules("dataManager.ErrorReason") {
-        assert_eq!(
-            rule.number,
-            enums["ErrorReason"].get(&rule.code).map(|number| i64::from(*number)),
-            "{}",
+    let mut by_family = Vec::new();
+    let mut faults = Vec::new();
+    for family in families() {
+        let name = match OTHERS.iter().find(|(other, _)| *other == family) {
+            Some((_, None)) => continue,
+            Some((_, Some(name))) => name,
+            None => family,
+        };
+        for code in enums[name].keys().filter(|code| !matches!(code.as_str(), "UNKNOWN" | "UNSPECIFIED")) {
+            match find(family, code, &context(Kind::Conversion, "")) {
+                None => faults.push(format!("{family}.{code} has no rule")),
+                Some(rule) if rule.code == "*" => by_family.push(family),
+                Some(rule) if rule.code != *code => {
+                    faults.push(format!("{family}.{code} has no rule of its own"))
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    by_family.dedup();
+
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert_eq!(by_family, ONE_RULE_FOR_ALL);
+}
+
+#[test]
+fn every_family_that_a_method_may_answer_with_is_in_the_table() {
+    let listed = proto::families().unwrap();
+
+    assert_eq!(
+        listed.keys().collect::<Vec<_>>(),
+        ["search", "uploadClickConversions", "uploadConversionAdjustments"]
+    );
+    for (method, thrown) in listed {
+        assert!(thrown.len() >= 7, "{method}: {thrown:?}");
+        for family in thrown {
+            assert!(!rules(&family).is_empty(), "{family}, which {method} may answer with");
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_of_a_code_that_is_published() {
+    let enums = enums().unwrap();
+    let mut faults = Vec::new();
+    for family in families() {
+        let name = match OTHERS.iter().find(|(other, _)| *other == family) {
+            Some((_, None)) => continue,
+            Some((_, Some(name))) => name,
+            None => family,
+        };
+        for rule in rules(family).iter().filter(|rule| !rule.code.ends_with('*')) {
+            let published = enums[name].get(&rule.code).map(|number| i64::from(*number));
+            if published.is_none() || rule.number.is_some() && rule.number != published {
+                faults.push(format!("{family}.{} is {published:?}", rule.code));
+            }
+        }
+    }
+
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_signal_of_the_way_has_its_class() {
+    use Class::{Ambiguous, Config, Delay, Ok, Perm, Split, Transient, Unmatched};
+    let check = |code: &str, body: Body, class: Class, scope: Option<HoldScope>| {
+        let rule = TABLE.signal(code, &Context { body, ..Context::default() });
+        assert_eq!((rule.class, rule.scope), (class, scope), "{code}");
+    };
+
+    for code in ["CONNECT_FAILED", "BAD_ADDRESS", "HTTP_408", "HTTP_425", "HTTP_429", "HTTP_407"] {
+        check(code, Body::Api, Transient, None);
+    }
+    for code in [
+        "TIMEOUT",
+        "CONNECTION_LOST",
+        "ANSWER_TOO_LARGE",
+        "UNREADABLE_ANSWER",
+        "NO_REQUEST_ID",
+        "RESULTS_MISMATCH",
+        "UNATTRIBUTED_ERROR",
+        "NO_RESULT",
+        "HTTP_409",
+        "HTTP_499",
+        "HTTP_500",
+        "HTTP_502",
+        "HTTP_503",
+        "HTTP_504",
+        "HTTP_599",
+        "HTTP_204",
+        "HTTP_302",
+        "HTTP_100",
+        "NEVER_HEARD_OF",
+    ] {
+        check(code, Body::Api, Ambiguous, None);
+    }
+    for code in ["HTTP_400", "HTTP_413", "HTTP_422"] {
+        check(code, Body::Api, Split, None);
+    }
+    check("HTTP_401", Body::Api, Config, Some(HoldScope::Site));
+    check("HTTP_403", Body::Api, Config, Some(HoldScope::Site));
+    check("HTTP_404", Body::Api, Config, Some(HoldScope::ConversionAction));
+    check("HTTP_404", Body::Page, Config, Some(HoldScope::Provider));
+    for rule in rules("transport") {
+        assert!(
+            !matches!(rule.class, Ok | Unmatched | Perm | Delay),
+            "{}: no answer is no verdict",
             rule.code
         );
     }
@@ -102,7 +260,10 @@ fn the_other_families_are_classed_as_the_contract_says() {
         }
     };
 
-    check("notAllowlistedError", "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE", Config, Some(HoldScope::Site));
+    assert_eq!(
+        verdict("notAllowlistedError", "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE"),
+        Verdict::Rerouted("data_manager")
+    );
     check("authenticationError", "OAUTH_TOKEN_EXPIRED", Transient, None);
     check("authenticationError", "OAUTH_TOKEN_REVOKED", Config, Some(HoldScope::Site));
     check("authenticationError", "DEVELOPER_TOKEN_INVALID", Config, Some(HoldScope::Client));
@@ -202,7 +363,10 @@ fn waits_count_from_the_right_moment() {
     };
 
     check("conversionUploadError", "TOO_RECENT_EVENT", Wait::Until(time("2026-11-22T15:00:00Z"), HOUR));
-    check("conversionUploadError", "TOO_RECENT_CONVERSION_ACTION", Wait::For(6 * HOUR));
+    assert_eq!(
+        verdict("conversionUploadError", "TOO_RECENT_CONVERSION_ACTION"),
+        Verdict::ActionDelayed(Wait::For(6 * HOUR))
+    );
     check("conversionAdjustmentUploadError", "CONVERSION_NOT_FOUND", Wait::For(24 * HOUR));
     check("quotaError", "RESOURCE_EXHAUSTED", Wait::Until(time("2026-11-23T08:00:00Z"), Duration::ZERO));
 

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::domain::{HoldScope, Verdict};
-use shared::providers::google_ads::read_answer;
 use shared::providers::{QuotaScope, SendError};
 
 use super::support::{
     FAILURE, NOW, account, assert_unconfirmed, code, codes, conversion, one_request, plain_request, raw,
-    raw_fixture, read, read_body, time, verdicts,
+    raw_fixture, read, read_answer, read_body, time, verdicts,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -98,15 +97,18 @@ fn what_has_to_be_mended_holds_the_smallest_thing_that_covers_it() {
     );
     check("ingest_events/service_disabled", HoldScope::Client, "rpc.ErrorInfo.SERVICE_DISABLED");
     check(
-        "upload_click_conversions/not_allowlisted",
-        HoldScope::Site,
-        "notAllowlistedError.CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE",
-    );
-    check(
         "upload_click_conversions/token_revoked",
         HoldScope::Site,
         "authenticationError.OAUTH_TOKEN_REVOKED",
     );
+}
+
+#[test]
+fn an_api_that_is_closed_to_the_site_names_the_one_that_is_open() {
+    let error = read("ads_api", "upload_click_conversions/not_allowlisted").unwrap_err();
+
+    assert_eq!(code(&error), "notAllowlistedError.CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE");
+    assert!(matches!(error, SendError::Rerouted { to: "data_manager", .. }), "{error:?}");
 }
 
 #[test]
@@ -131,7 +133,7 @@ fn a_wait_of_one_action_is_each_rows_own_where_the_request_has_no_other() {
     let answer =
         read_body(&plain_request("data_manager", 2), 400, &data_manager_error(400, too_new)).unwrap();
 
-    assert!(answer.rows.iter().all(|row| matches!(row.verdict, Verdict::Delayed(_))), "{answer:?}");
+    assert!(answer.rows.iter().all(|row| matches!(row.verdict, Verdict::ActionDelayed(_))), "{answer:?}");
     assert_eq!(answer.rows.len(), 2);
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use shared::domain::{Conversion, ErrorCode, Verdict};
+use shared::domain::{Conversion, ErrorCode, Omitted, Verdict};
 use shared::providers::{Packed, Row};
 use tests::proto::check;
 
@@ -390,7 +390,8 @@ fn requests_are_messages_of_the_published_types() {
 fn a_requests_debug_shows_nothing_of_its_rows() {
     let request = one_request(account("ads_api").as_ref(), &[full()]);
     let conversions = [full()];
-    let packed = account("ads_api").pack(&[Row { conversion: &conversions[0] }], time(NOW));
+    let packed =
+        account("ads_api").pack(&[Row { conversion: &conversions[0], omitted: Omitted::NONE }], time(NOW));
 
     for shown in [format!("{request:?}"), format!("{packed:?}")] {
         for hidden in ["the-gclid", "509e93", "order-9", "1234567890"] {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use shared::domain::{Conversion, ConversionInput, ErrorCode, Secret, Verdict};
-use shared::providers::google_ads::{GoogleAds, GoogleConfig, read_answer};
+use shared::domain::{Conversion, ConversionInput, ErrorCode, Omitted, Secret, Verdict};
+use shared::providers::google_ads::taxonomy::Taxonomy;
+use shared::providers::google_ads::{self, GoogleAds, GoogleConfig};
 use shared::providers::http::{RawAnswer, build_client};
 use shared::providers::{Account, AccountOptions, Answer, Packed, Provider, Request, Row, SendError};
 
@@ -97,7 +98,8 @@ pub(super) fn conversions(count: usize) -> Vec<Conversion> {
 }
 
 pub(super) fn pack(account: &dyn Account, conversions: &[Conversion]) -> Packed {
-    let rows: Vec<_> = conversions.iter().map(|conversion| Row { conversion }).collect();
+    let rows: Vec<_> =
+        conversions.iter().map(|conversion| Row { conversion, omitted: Omitted::NONE }).collect();
     account.pack(&rows, time(NOW))
 }
 
@@ -134,6 +136,11 @@ pub(super) fn raw_fixture(name: &str) -> RawAnswer {
     let fixture = fixture(name);
     let status = u16::try_from(fixture["status"].as_u64().unwrap()).unwrap();
     raw(status, &fixture["headers"], fixture["body"].to_string().as_bytes())
+}
+
+/// What an answer means by the table that is built in.
+pub(super) fn read_answer(raw: &RawAnswer, request: &Request, now: Timestamp) -> Result<Answer, SendError> {
+    google_ads::read_answer(raw, request, &Taxonomy::default(), now)
 }
 
 /// What the answer of a fixture means for three plain conversions.

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::domain::HoldScope;
-use shared::providers::google_ads::read_token;
-use shared::providers::{AccessToken, TokenError};
+use shared::providers::google_ads::{self, taxonomy::Taxonomy};
+use shared::providers::{AccessToken, TokenError, http::RawAnswer};
 
 use super::support::{NOW, raw, raw_fixture, time};
+
+fn read_token(raw: &RawAnswer, now: Timestamp) -> Result<AccessToken, TokenError> {
+    google_ads::read_token(raw, &Taxonomy::default(), now)
+}
 
 fn read(status: u16, body: &Value) -> Result<AccessToken, TokenError> {
     read_token(&raw(status, &Value::Null, body.to_string().as_bytes()), time(NOW))

@@ -215,13 +215,9 @@ impl Walk {
     }
 
     async fn receive(&mut self, ground: &Ground, outcome: &str, is_told: bool) -> anyhow::Result<()> {
-        let settle = "update relay.receipt set state = 'SETTLED', outcome = $1 where state = 'PENDING' returning attempt_id";
-        for receipt in ground.world.sql.query(settle, &[&outcome]).await? {
-            if is_told {
-                let tell = "select relay.call_orders_of_attempt($1, clock_timestamp())";
-                ground.world.sql.execute(tell, &[&receipt.get::<_, i64>(0)]).await?;
-            }
-        }
+        let settle = "with settled as (update relay.receipt set state = 'SETTLED', outcome = $1 where state = 'PENDING' returning *) \
+                      select relay.call_orders(array[group_id], conversion_ids, clock_timestamp()) from settled where $2";
+        ground.world.sql.query(settle, &[&outcome, &is_told]).await?;
         for claim in std::mem::take(&mut self.submitted) {
             if outcome == "DELIVERED" {
                 self.deliver(&claim);

@@ -5,7 +5,8 @@ use super::order_ground::{AGAIN, DELIVERED, End, Ground, REJECTED, SUBMITTED, Wr
 const NOTHING: [&str; 0] = [];
 
 /// Orders that were called when a receipt settled are looked at by the next claim.
-const TELL: &str = "select relay.call_orders_of_attempt(attempt_id, clock_timestamp()) from relay.receipt";
+const TELL: &str =
+    "select relay.call_orders(array[group_id], conversion_ids, clock_timestamp()) from relay.receipt";
 
 #[tokio::test]
 async fn a_restatement_waits_for_its_original() -> anyhow::Result<()> {
@@ -50,6 +51,18 @@ async fn a_submitted_original_is_in_flight_until_its_receipt() -> anyhow::Result
 
     assert_eq!(ground.send(DELIVERED).await?, ["less"]);
     assert_eq!(ground.world.statuses().await?, "COMPLETED 2");
+    ground.assert_in_order().await
+}
+
+#[tokio::test]
+async fn a_receipt_that_tells_of_a_delivery_lets_the_next_go() -> anyhow::Result<()> {
+    let ground = Ground::new().await?;
+    ground.take_in(&[Write::conversion("sale", 0), Write::restatement("less", "sale", 10)]).await?;
+    ground.send(SUBMITTED).await?;
+
+    ground.world.sql.execute("select relay.finish_receipt(attempt_id) from relay.receipt", &[]).await?;
+
+    assert_eq!(ground.send(DELIVERED).await?, ["less"]);
     ground.assert_in_order().await
 }
 

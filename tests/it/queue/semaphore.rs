@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shared::domain::{GroupId, Outcome, ProviderKey, RunId, Secret};
+use shared::domain::{GroupId, Omitted, Outcome, ProviderKey, RunId, Secret};
 use shared::store::{
     CircuitResult, Claim, ClaimRequest, DatabaseConfig, SettledRow, Settlement, SlotUse, Store,
 };
@@ -57,6 +57,8 @@ fn released(claim: &Claim) -> Settlement {
         wait: Duration::ZERO,
         not_before: None,
         hold: None,
+        omitted: Omitted::NONE,
+        part: None,
     };
     Settlement {
         token: claim.token.expect("the claim has rows"),
@@ -64,6 +66,7 @@ fn released(claim: &Claim) -> Settlement {
         rows: vec![row; claim.rows.len()],
         circuit: CircuitResult::None,
         group_hold: None,
+        transport: None,
         throttle: None,
         slot: SlotUse::Free,
     }
@@ -87,12 +90,12 @@ async fn hammer(
         if wanted_more || mine.len() > 2 {
             let Some(oldest) = mine.pop_front() else { continue };
             held.lock().unwrap().give(keys[&oldest.group]);
-            store.settle_offline_conversions(&released(&oldest)).await?;
+            store.settle_claimed_conversions(&released(&oldest)).await?;
         }
     }
     for claim in mine {
         held.lock().unwrap().give(keys[&claim.group]);
-        store.settle_offline_conversions(&released(&claim)).await?;
+        store.settle_claimed_conversions(&released(&claim)).await?;
     }
     Ok(())
 }

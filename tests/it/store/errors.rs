@@ -1,6 +1,7 @@
 //! What an error of the database tells.
 
 use shared::domain::{KeyVersion, ProviderKey, SiteId};
+use shared::store::AccountFacts;
 use tests::world::World;
 use uuid::Uuid;
 
@@ -10,10 +11,11 @@ async fn an_error_of_the_database_quotes_no_row() -> anyhow::Result<()> {
     let site = SiteId(Uuid::new_v4());
 
     let unknown_key = KeyVersion(4711);
+    let facts = AccountFacts { quota_key: "quota", client_key: "client", transport: "data_manager" };
     let refused = world
         .context
         .store
-        .put_provider_credentials(site, ProviderKey::GoogleAds, unknown_key, b"sealed", "quota")
+        .keep_provider_credentials(site, ProviderKey::GoogleAds, unknown_key, b"sealed", &facts)
         .await
         .map_err(anyhow::Error::from);
 

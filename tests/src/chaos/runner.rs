@@ -240,7 +240,7 @@ impl Runner {
     ) -> Life {
         let settlement = settlement(part, attempt, rows, circuit);
         for _ in 0..SETTLE_TRIES {
-            match self.store.settle_offline_conversions(&settlement).await {
+            match self.store.settle_claimed_conversions(&settlement).await {
                 Ok(settled) => {
                     take_down(&self.ground, &part.parcels, &settlement, settled);
                     return if settled == Settled::Stale { Life::Ended } else { Life::GoesOn };
@@ -259,7 +259,7 @@ impl Runner {
         self.late.spawn(async move {
             sleep(LATE_AFTER).await;
             let settlement = settlement(&part, Some(end), rows, circuit);
-            match store.settle_offline_conversions(&settlement).await {
+            match store.settle_claimed_conversions(&settlement).await {
                 Ok(settled) => {
                     take_down(&ground, &part.parcels, &settlement, settled);
                     ground.add(Event::LateButAccepted, usize::from(settled != Settled::Stale));
@@ -312,7 +312,7 @@ fn judge(parcels: &[Parcel], fate: Fate, said: &[Said]) -> (Vec<SettledRow>, Cir
 }
 
 fn settled(outcome: Outcome, class: Option<Class>) -> SettledRow {
-    SettledRow { outcome, class, code: None, wait: Duration::ZERO, not_before: None, hold: None }
+    SettledRow { class, ..SettledRow::of(outcome) }
 }
 
 fn ended(attempt: AttemptId) -> AttemptEnd {
@@ -338,6 +338,7 @@ fn settlement(
         rows,
         circuit,
         group_hold: None,
+        transport: None,
         throttle: None,
         slot: part.slot,
     }

@@ -74,6 +74,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         EXPIRE,
         "forgets that a row may have been delivered",
         "queue::marks::a_mark_outlives_being_put_first",
-        &[edit("due.lost_claims, due.maybe_delivered", "due.lost_claims, false")],
+        &[edit("due.omitted, due.maybe_delivered", "due.omitted, false")],
     ),
 ];

@@ -4,11 +4,11 @@ use super::{Mutation, edit, mutation};
 
 const ADVANCE: &str = "order/advance_orders";
 const CALL: &str = "order/call_orders";
-const TOLD: &str = "order/call_orders_of_attempt";
+const FINISH: &str = "receipts/finish_receipt";
 const FREE: &str = "order/free_orders";
 const JOIN: &str = "order/join_orders";
 const TAKE_IN: &str = "enqueue/take_in_offline_conversions";
-const SETTLE: &str = "settle/settle_offline_conversions";
+const SETTLE: &str = "settle/settle_claimed_conversions";
 const CLAIM: &str = "claim/claim_offline_conversion_jobs_v2";
 const LAPSED: &str = "claim/return_lapsed_claims";
 const WAKE: &str = "claim/wake_groups";
@@ -127,10 +127,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[edit("on blocked.head = ended.conversion_id", "on false")],
     ),
     mutation(
-        TOLD,
+        FINISH,
         "calls no order of a receipt",
-        "queue::orders::a_submitted_original_is_in_flight_until_its_receipt",
-        &[edit("where receipt.attempt_id = p_attempt_id", "where false")],
+        "queue::orders::a_receipt_that_tells_of_a_delivery_lets_the_next_go",
+        &[edit("perform relay.call_orders(array[v_receipt.group_id], v_receipt.conversion_ids, v_now);", "")],
     ),
     mutation(
         FREE,

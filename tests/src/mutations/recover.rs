@@ -5,7 +5,7 @@ use super::{Mutation, edit, edit_all, mutation};
 const LAPSED: &str = "claim/return_lapsed_claims";
 const RECOVER: &str = "recover/recover_offline_conversions";
 const REDRIVE: &str = "recover/redrive_dead_letters";
-const LIFT: &str = "credentials/lift_holds";
+const LIFT: &str = "holds/lift_holds";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
@@ -135,7 +135,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         REDRIVE,
         "sends what may have been delivered elsewhere",
         "delivery::crashes::a_dead_letter_that_may_have_been_delivered_goes_nowhere_else",
-        &[edit_all("dead.sent_target, told.seq, dead.sent_target is not null", 2, "null, told.seq, false")],
+        &[
+            edit_all("dead.sent_target, told.seq,", 2, "null, told.seq,"),
+            edit_all("dead.omitted, dead.sent_target is not null", 2, "dead.omitted, false"),
+        ],
     ),
     mutation(
         LIFT,
@@ -147,6 +150,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         LIFT,
         "forgets that a row may have been delivered",
         "queue::marks::a_mark_outlives_a_hold",
-        &[edit("freed.retry_count, freed.maybe_delivered", "freed.retry_count, false")],
+        &[edit("freed.omitted, freed.maybe_delivered", "freed.omitted, false")],
     ),
 ];

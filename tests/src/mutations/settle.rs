@@ -3,7 +3,7 @@
 use super::{Mutation, edit, mutation};
 
 const OPEN: &str = "settle/book_provider_upload_attempt";
-const SETTLE: &str = "settle/settle_offline_conversions";
+const SETTLE: &str = "settle/settle_claimed_conversions";
 const CLOSE: &str = "settle/close_provider_upload_attempt";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -153,7 +153,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "does not mark what may have been delivered",
         "queue::marks::an_ambiguous_answer_marks",
         &[edit(
-            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' or part.outcome = 'REQUEUED' as maybe_delivered",
             "part.maybe_delivered as maybe_delivered",
         )],
     ),
@@ -162,7 +162,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "forgets what may have been delivered before",
         "queue::marks::a_mark_outlives_an_answer_that_puts_off",
         &[edit(
-            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
+            "part.maybe_delivered or part.class is not distinct from 'AMBIGUOUS' or part.outcome = 'REQUEUED' as maybe_delivered",
             "part.class is not distinct from 'AMBIGUOUS' as maybe_delivered",
         )],
     ),
@@ -215,7 +215,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         SETTLE,
         "ends a probe with its first part that never left",
         "queue::herd::a_part_of_a_probe_that_never_left_does_not_end_it",
-        &[edit("if not (p_keep_slot and p_circuit_result = 'none') then", "if true then")],
+        &[edit("and not (p_keep_slot and p_circuit_result = 'none') then", "then")],
     ),
     mutation(
         SETTLE,

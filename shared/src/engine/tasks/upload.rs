@@ -186,6 +186,7 @@ fn end(status: RunStatus, report: &RunReport, answer: &Answer, notes: String) ->
             "processed": answer.processed, "completed": answer.completed, "failed": answer.failed,
             "retry": answer.retry, "held": answer.held, "submitted": answer.submitted,
             "released": answer.released, "groups": answer.groups, "stale": report.stale,
+            "unknown_codes": report.unknown_codes.values().sum::<u64>(),
         }),
     }
 }

@@ -5,9 +5,12 @@ use jiff::Timestamp;
 use super::GoogleConfig;
 use super::credentials::Credentials;
 use super::hex::sha256_hex;
-use super::{oauth, request, send};
+use super::taxonomy::Taxonomy;
+use super::{oauth, poll, request, response, send};
+use crate::domain::ErrorCode;
 use crate::providers::{
-    AccessToken, Account, Answer, BoxFuture, Packed, Request, Row, SendError, TokenError,
+    AccessToken, Account, Answer, BoxFuture, Packed, Receipt, Request, Row, RowAnswer, SendError, TokenError,
+    http::Fault,
 };
 
 /// An account, opened from its credentials.
@@ -15,17 +18,25 @@ pub(crate) struct GoogleAccount {
     config: GoogleConfig,
     client: reqwest::Client,
     credentials: Credentials,
+    taxonomy: Taxonomy,
     token_key: String,
+    client_key: String,
     quota_key: String,
 }
 
 impl GoogleAccount {
-    pub(crate) fn new(config: GoogleConfig, client: reqwest::Client, credentials: Credentials) -> Self {
+    pub(crate) fn new(
+        config: GoogleConfig,
+        client: reqwest::Client,
+        credentials: Credentials,
+        taxonomy: Taxonomy,
+    ) -> Self {
         let client_id = credentials.client_id.as_str();
         // The zero byte keeps two pairs apart whose texts join to the same.
         let token_key = sha256_hex(&format!("{client_id}\0{}", credentials.refresh_token.expose()));
-        let quota_key = credentials.quota_key.clone().unwrap_or_else(|| sha256_hex(client_id));
-        Self { config, client, credentials, token_key, quota_key }
+        let client_key = sha256_hex(client_id);
+        let quota_key = credentials.quota_key.clone().unwrap_or_else(|| client_key.clone());
+        Self { config, client, credentials, taxonomy, token_key, client_key, quota_key }
     }
 }
 
@@ -38,8 +49,17 @@ impl Account for GoogleAccount {
         &self.quota_key
     }
 
+    fn client_key(&self) -> &str {
+        &self.client_key
+    }
+
+    fn transport(&self) -> &'static str {
+        self.credentials.transport.as_str()
+    }
+
     fn refresh_token(&self) -> BoxFuture<'_, Result<AccessToken, TokenError>> {
-        Box::pin(oauth::refresh(&self.client, &self.config.oauth_token_url, &self.credentials))
+        let url = &self.config.oauth_token_url;
+        Box::pin(oauth::refresh(&self.client, url, &self.credentials, &self.taxonomy))
     }
 
     fn pack(&self, rows: &[Row<'_>], now: Timestamp) -> Packed {
@@ -52,6 +72,34 @@ impl Account for GoogleAccount {
         token: &'a AccessToken,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Answer, SendError>> {
-        Box::pin(send::send(&self.client, &self.credentials, request, token, now))
+        Box::pin(send::send(&self.client, &self.credentials, &self.taxonomy, request, token, now))
+    }
+    fn read_silence(&self, request: &Request, now: Timestamp) -> Result<Answer, SendError> {
+        response::read_fault(Fault::TimedOut, request, &self.taxonomy, now)
+    }
+
+    fn poll<'a>(
+        &'a self,
+        request_id: &'a str,
+        token: &'a AccessToken,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+        Box::pin(poll::poll(
+            &self.client,
+            &self.config,
+            &self.credentials,
+            &self.taxonomy,
+            request_id,
+            token,
+            now,
+        ))
+    }
+
+    fn judge(&self, reason: &ErrorCode, row: Row<'_>, now: Timestamp) -> RowAnswer {
+        poll::judge(&self.taxonomy, reason, row, now)
+    }
+
+    fn could_mean(&self, reason: &ErrorCode, row: Row<'_>) -> bool {
+        poll::could_mean(reason, row)
     }
 }

@@ -1,5 +1,6 @@
 //! Google Ads, over the Data Manager API or the Google Ads API. What both take and answer: `ARCHITECTURE.md` names the sources.
 
+mod about;
 mod account;
 mod admit;
 mod conversion_action;
@@ -10,6 +11,8 @@ mod hex;
 mod identifiers;
 mod oauth;
 mod order_key;
+mod poll;
+mod reasons;
 mod request;
 mod response;
 mod send;
@@ -21,7 +24,9 @@ pub use oauth::read_token;
 pub use response::read_answer;
 
 use crate::domain::{ConversionInput, Country, FieldError, ProviderKey, Secret};
-use crate::providers::{Account, AccountOptions, Admitted, Capabilities, Provider, Receipts, Results};
+use crate::providers::{
+    Account, AccountOptions, Admitted, Capabilities, CodeRule, Provider, Reason, Receipts, Results,
+};
 
 /// Where the two APIs and the token endpoint are.
 #[derive(Debug, Clone)]
@@ -103,6 +108,19 @@ impl Provider for GoogleAds {
             credentials.transport =
                 transport.parse().map_err(|reason| vec![FieldError::new("transport", reason)])?;
         }
-        Ok(Box::new(account::GoogleAccount::new(self.config.clone(), self.client.clone(), credentials)))
+        let taxonomy = taxonomy::Taxonomy::new(&options.overrides);
+        let (config, client) = (self.config.clone(), self.client.clone());
+        Ok(Box::new(account::GoogleAccount::new(config, client, credentials, taxonomy)))
+    }
+    fn code_rules(&self) -> Vec<CodeRule> {
+        taxonomy::code_rules().collect()
+    }
+
+    fn reason(&self, code: &str) -> Option<Reason> {
+        reasons::find(code)
+    }
+
+    fn is_signal(&self, code: &str) -> bool {
+        taxonomy::is_signal(code)
     }
 }

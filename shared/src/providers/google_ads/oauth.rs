@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::credentials::Credentials;
-use super::taxonomy::{self, Context};
+use super::taxonomy::{Context, Taxonomy};
 use crate::domain::{Class, ErrorCode, HoldScope, Secret};
 use crate::providers::{
     AccessToken, TokenError,
@@ -47,6 +47,7 @@ pub(crate) async fn refresh(
     client: &reqwest::Client,
     token_url: &str,
     credentials: &Credentials,
+    taxonomy: &Taxonomy,
 ) -> Result<AccessToken, TokenError> {
     let form = [
         ("grant_type", "refresh_token"),
@@ -55,22 +56,23 @@ pub(crate) async fn refresh(
         ("refresh_token", credentials.refresh_token.expose()),
     ];
     match exchange(client.post(token_url).form(&form)).await {
-        Ok(raw) => read_token(&raw, Timestamp::now()),
+        Ok(raw) => read_token(&raw, taxonomy, Timestamp::now()),
         Err(fault) => Err(unavailable(fault)),
     }
 }
 
 /// What the token endpoint's answer means.
-pub fn read_token(raw: &RawAnswer, now: Timestamp) -> Result<AccessToken, TokenError> {
+pub fn read_token(raw: &RawAnswer, taxonomy: &Taxonomy, now: Timestamp) -> Result<AccessToken, TokenError> {
     let status = ErrorCode::foreign(&format!("HTTP_{}", raw.status));
     let wait = raw.header("retry-after").and_then(|header| parse_retry_after(header, now));
-    let not_now = |code| TokenError::Unavailable { code, wait: wait.unwrap_or(USUAL_WAIT) };
+    let wait_for = |code, usual| TokenError::Unavailable { code, wait: wait.unwrap_or(usual) };
+    let not_now = |code| wait_for(code, USUAL_WAIT);
     match raw.status {
         200 => read_success(raw, now).ok_or_else(|| not_now(ErrorCode::own("UNREADABLE_ANSWER"))),
         408 | 425 | 429 | 500..=599 => Err(not_now(status)),
-        400..=499 => Err(match read_refusal(raw, now) {
-            Some(Refusal { code, scope: Some(scope) }) => TokenError::Misconfigured { code, scope },
-            Some(Refusal { code, scope: None }) => not_now(code),
+        400..=499 => Err(match read_refusal(raw, taxonomy, now) {
+            Some(Refusal { code, scope: Some(scope), .. }) => TokenError::Misconfigured { code, scope },
+            Some(Refusal { code, scope: None, wait }) => wait_for(code, wait.unwrap_or(USUAL_WAIT)),
             // Not an answer of OAuth: something on the way there.
             None => not_now(status),
         }),
@@ -99,15 +101,17 @@ struct Refusal {
     code: ErrorCode,
     /// What has to be mended; nothing where it may pass by itself.
     scope: Option<HoldScope>,
+    /// How long that takes, where the table says it.
+    wait: Option<Duration>,
 }
 
-fn read_refusal(raw: &RawAnswer, now: Timestamp) -> Option<Refusal> {
+fn read_refusal(raw: &RawAnswer, taxonomy: &Taxonomy, now: Timestamp) -> Option<Refusal> {
     let error = serde_json::from_slice::<ErrorResponse>(&raw.body).ok()?.error;
     let is_code = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let code = if is_code(&error) { error } else { "unknown_error".to_owned() };
-    let rule = taxonomy::find("oauth", &code, &Context { memo: None, field: "", now })?;
+    let rule = taxonomy.find("oauth", &code, &Context { now, ..Context::default() })?;
     let scope = rule.scope.filter(|_| rule.class == Class::Config);
-    Some(Refusal { code: ErrorCode::foreign(&code), scope })
+    Some(Refusal { code: ErrorCode::foreign(&code), scope, wait: rule.wait_seconds.map(Duration::from_secs) })
 }
 
 fn unavailable(fault: Fault) -> TokenError {

@@ -5,6 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::credentials::Credentials;
 use super::response::{read_answer, read_fault};
+use super::taxonomy::Taxonomy;
 use super::transport::Transport;
 use crate::providers::{AccessToken, Answer, Request, SendError, http::exchange};
 
@@ -14,6 +15,7 @@ const DEVELOPER_TOKEN: HeaderName = HeaderName::from_static("developer-token");
 pub(crate) async fn send(
     client: &reqwest::Client,
     credentials: &Credentials,
+    taxonomy: &Taxonomy,
     request: &Request,
     token: &AccessToken,
     now: Timestamp,
@@ -33,8 +35,8 @@ pub(crate) async fn send(
         }
     }
     match exchange(post).await {
-        Ok(raw) => read_answer(&raw, request, now),
-        Err(fault) => Err(read_fault(fault)),
+        Ok(raw) => read_answer(&raw, request, taxonomy, now),
+        Err(fault) => read_fault(fault, request, taxonomy, now),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn adjustments(batch: &Batch<'_>) -> wire::UploadConversionAdjustment
 }
 
 fn click_conversion(item: &Item<'_>, credentials: &Credentials) -> wire::ClickConversion {
-    let conversion = item.conversion;
+    let conversion = item.conversion.as_ref();
     let ids = best_click_id(&conversion.click_ids);
     wire::ClickConversion {
         conversion_action: item.action.to_string(),
@@ -52,7 +52,7 @@ fn click_conversion(item: &Item<'_>, credentials: &Credentials) -> wire::ClickCo
 
 /// `Call::of` sends no conversion here; it would be a restatement of itself.
 fn adjustment(item: &Item<'_>) -> wire::ConversionAdjustment {
-    let conversion = item.conversion;
+    let conversion = item.conversion.as_ref();
     let adjusted_at = Some(date_time(conversion.occurred_at));
     let (adjustment_type, adjustment_date_time) = match conversion.kind {
         Kind::Restatement | Kind::Conversion => (wire::AdjustmentType::Restatement, adjusted_at),

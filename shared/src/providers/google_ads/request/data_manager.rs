@@ -41,7 +41,7 @@ fn reference(action: &ActionName) -> String {
 }
 
 fn event(item: &Item<'_>, now: Timestamp) -> wire::Event {
-    let conversion = item.conversion;
+    let conversion = item.conversion.as_ref();
     let value = value(conversion);
     wire::Event {
         destination_references: vec![reference(&item.action)],

@@ -3,6 +3,7 @@
 mod ads_api;
 mod data_manager;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
@@ -36,7 +37,7 @@ pub(crate) fn pack(
     let mut refused = Vec::new();
     let mut batches: Vec<Batch<'_>> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        match Item::of(index, row.conversion, credentials) {
+        match Item::of(index, row.conversion.without(row.omitted), credentials) {
             Ok(item) => place(&mut batches, item, credentials.transport),
             Err(code) => refused.push((index, RowAnswer { verdict: Verdict::Rejected, code: Some(code) })),
         }
@@ -48,14 +49,18 @@ pub(crate) fn pack(
 /// One conversion on its way into a request.
 struct Item<'a> {
     index: usize,
-    conversion: &'a Conversion,
+    conversion: Cow<'a, Conversion>,
     action: ActionName,
     order_key: String,
 }
 
 impl<'a> Item<'a> {
     /// Refuses what Google could only refuse: one such row would take its whole Data Manager request along.
-    fn of(index: usize, conversion: &'a Conversion, credentials: &Credentials) -> Result<Self, ErrorCode> {
+    fn of(
+        index: usize,
+        conversion: Cow<'a, Conversion>,
+        credentials: &Credentials,
+    ) -> Result<Self, ErrorCode> {
         let action = match &conversion.conversion_action {
             None => credentials.conversion_action.clone(),
             Some(text) => ActionName::of_conversion(text, &credentials.conversion_action.owner)
@@ -78,7 +83,8 @@ impl<'a> Item<'a> {
         if conversion.kind == Kind::Restatement && conversion.value.is_none() {
             return Err(ErrorCode::own("NO_VALUE"));
         }
-        Ok(Self { index, conversion, action, order_key: order_key(conversion) })
+        let order_key = order_key(&conversion);
+        Ok(Self { index, conversion, action, order_key })
     }
 }
 
@@ -170,7 +176,7 @@ impl<'a> Batch<'a> {
             url,
             body_sha256: to_hex(&Sha256::digest(&body)),
             body,
-            memo: self.items.iter().map(|item| Memo::of(item.conversion)).collect(),
+            memo: self.items.iter().map(|item| Memo::of(&item.conversion)).collect(),
         }
     }
 }
@@ -181,7 +187,13 @@ fn to_json(request: &impl Serialize) -> Vec<u8> {
 
 /// Account, conversion action and transport, as the first eight bytes of their digest.
 fn target(credentials: &Credentials, action: &ActionName) -> Target {
-    let name = format!("{}|{action}|{}", credentials.customer_id, credentials.transport.as_str());
+    target_of(credentials, action.owner.as_str(), &action.id)
+}
+
+/// The same from the parts of an action's name.
+pub(crate) fn target_of(credentials: &Credentials, owner: &str, action_id: &str) -> Target {
+    let (customer_id, transport) = (&credentials.customer_id, credentials.transport.as_str());
+    let name = format!("{customer_id}|customers/{owner}/conversionActions/{action_id}|{transport}");
     let digest = Sha256::digest(name.as_bytes());
     Target(i64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes")))
 }

@@ -1,13 +1,13 @@
 //! What an error envelope says, piece by piece: which code, about which row.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::domain::{Class, ErrorCode};
+use super::judge::Judge;
+use crate::domain::ErrorCode;
 use crate::providers::{
     Memo, RowAnswer,
     google_ads::{
-        taxonomy::{self, Context, Rule},
+        taxonomy::Rule,
         wire::status::{Detail, FieldPathElement, FieldViolation, GoogleAdsError, Status},
     },
 };
@@ -45,39 +45,29 @@ impl Finding {
     }
 
     /// What it means for one row.
-    pub(super) fn answer(&self, memo: Memo, now: Timestamp) -> RowAnswer {
-        let context = Context { memo: Some(memo), field: &self.field, now };
+    pub(super) fn answer(&self, memo: Memo, judge: Judge<'_>) -> RowAnswer {
+        let context = judge.context(Some(memo), &self.field);
         RowAnswer {
-            verdict: taxonomy::classify(&self.family, &self.code, &context),
+            verdict: judge.taxonomy.classify(&self.family, &self.code, &context),
             code: Some(self.error_code()),
         }
     }
 
     /// The rule for the request as a whole.
-    pub(super) fn rule(&self, now: Timestamp) -> Option<&'static Rule> {
-        taxonomy::find(&self.family, &self.code, &Context { memo: None, field: &self.field, now })
+    pub(super) fn rule<'a>(&self, judge: Judge<'a>) -> Option<&'a Rule> {
+        judge.taxonomy.find(&self.family, &self.code, &judge.context(None, &self.field))
     }
-}
 
-/// How bad a class is beside others on the same row: what has to be mended comes before what is lost, that before
-/// what waits, and success last.
-pub(super) fn severity(class: Class) -> u8 {
-    match class {
-        Class::Config => 7,
-        Class::Perm => 6,
-        Class::Delay => 5,
-        Class::Ambiguous => 4,
-        Class::Transient => 3,
-        Class::Split => 2,
-        Class::Unmatched => 1,
-        Class::Ok => 0,
+    /// Whether anybody has said what it means.
+    pub(super) fn is_known(&self, judge: Judge<'_>) -> bool {
+        judge.taxonomy.knows(&self.family, &self.code)
     }
 }
 
 /// The worst of several answers for one row; the first of the equally bad.
 pub(super) fn worst(answers: impl Iterator<Item = RowAnswer>) -> Option<RowAnswer> {
     answers.reduce(|worst, next| {
-        let is_worse = severity(next.verdict.class()) > severity(worst.verdict.class());
+        let is_worse = next.verdict.class().severity() > worst.verdict.class().severity();
         if is_worse { next } else { worst }
     })
 }
@@ -174,7 +164,7 @@ fn of_error_info(detail: &Detail) -> Option<Finding> {
 }
 
 /// An enum value's name. Whatever is not shaped like one might be a text, and texts echo personal data.
-fn enum_name(text: &str) -> String {
+pub(super) fn enum_name(text: &str) -> String {
     let is_name = !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if is_name { text.to_owned() } else { "UNKNOWN".to_owned() }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::findings::Finding;
+use super::judge::Judge;
 use crate::providers::{
     QuotaScope, Reply, SendError,
     google_ads::{
@@ -26,8 +27,9 @@ pub(super) fn throttled(
     details: &[Detail],
     found: &[Finding],
     reply: Reply,
-    now: Timestamp,
+    judge: Judge<'_>,
 ) -> SendError {
+    let now = judge.now;
     let quotas = || {
         details
             .iter()
@@ -41,7 +43,7 @@ pub(super) fn throttled(
 
     let is_daily = found
         .iter()
-        .filter_map(|finding| finding.rule(now))
+        .filter_map(|finding| finding.rule(judge))
         .any(|rule| rule.wait_from == Some(WaitFrom::PacificMidnight));
     let usual = if is_daily { until(next_pacific_midnight(now), now) } else { LEAST_WAIT };
     let wait = named.unwrap_or(usual).clamp(LEAST_WAIT, LONGEST_WAIT);

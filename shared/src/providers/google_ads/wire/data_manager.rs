@@ -1,4 +1,4 @@
-//! `google.ads.datamanager.v1`: `events:ingest`. Fields as in the published message types (google-ads-datamanager
+//! `google.ads.datamanager.v1`: `events:ingest` and `requestStatus:retrieve`. Fields as in the published message types (google-ads-datamanager
 //! 0.9.4 on PyPI, read 2026-11-22). What is sent has no `Debug`: it is personal.
 
 use serde::{Deserialize, Serialize};
@@ -122,4 +122,49 @@ pub(crate) struct CustomVariable {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IngestEventsResponse {
     pub(crate) request_id: Option<String>,
+}
+
+/// The answer of `requestStatus:retrieve`. Read tolerantly: new values come unannounced.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RetrieveRequestStatusResponse {
+    #[serde(default)]
+    pub(crate) request_status_per_destination: Vec<RequestStatusPerDestination>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct RequestStatusPerDestination {
+    pub(crate) destination: StatusDestination,
+    /// `PROCESSING`, `SUCCESS`, `PARTIAL_SUCCESS`, `FAILED`.
+    pub(crate) request_status: String,
+    pub(crate) error_info: ErrorInfo,
+}
+
+/// The destination as it was sent; only what says which one it was.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct StatusDestination {
+    pub(crate) operating_account: StatusAccount,
+    pub(crate) product_destination_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct StatusAccount {
+    pub(crate) account_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ErrorInfo {
+    pub(crate) error_counts: Vec<ErrorCount>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ErrorCount {
+    /// An int64: a text in JSON, and a number from some servers.
+    pub(crate) record_count: serde_json::Value,
+    pub(crate) reason: String,
 }

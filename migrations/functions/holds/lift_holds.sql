@@ -11,7 +11,10 @@ as $$
 declare
   v_lifted integer;
 begin
-  update relay.hold set lifted_at = p_now where hold.group_id = p_group_id and hold.lifted_at is null;
+  -- A hold of a client or of a whole transport goes on for the others.
+  update relay.hold
+  set lifted_at = p_now
+  where hold.group_id = p_group_id and hold.lifted_at is null and hold.provider_key is null;
   get diagnostics v_lifted = row_count;
 
   with freed as (
@@ -24,11 +27,12 @@ begin
     from freed
   )
   insert into relay.ready (
-    group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, maybe_delivered
+    group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, omitted, maybe_delivered
   )
   select
     freed.group_id, case when freed.expires_at < p_now + interval '48 hours' then 0 else 1 end, p_now,
-    freed.conversion_id, freed.expires_at, freed.target, freed.seq + 1, freed.retry_count, freed.maybe_delivered
+    freed.conversion_id, freed.expires_at, freed.target, freed.seq + 1, freed.retry_count,
+    freed.omitted, freed.maybe_delivered
   from freed;
 
   update relay.delivery_group
@@ -41,4 +45,5 @@ end;
 $$;
 
 comment on function relay.lift_holds is
-  'Lifts every hold of a group and sends what they parked to work again; says how many holds. Called by functions.';
+  'Lifts every hold of a group and sends what they parked to work again; says how many holds. One of its client or transport '
+  'ends for this group alone. Called by functions, which have locked the group.';

@@ -1,0 +1,119 @@
+//! `relay holds`: what waits for a mend, why, and `release` where it is mended.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use shared::boot::{self, Config};
+use shared::domain::{ProviderKey, SiteId};
+use shared::store::{Hold, HoldFilter};
+
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, Set, table, time};
+
+/// Holds that one call lists.
+const LIST_MOST: i32 = 1_000;
+
+const HOLDS: [(&str, Set); 6] = [
+    ("hold", Set::Whole),
+    ("covers", Set::Whole),
+    ("site", Set::Whole),
+    ("waiting", Set::Number),
+    ("since", Set::Whole),
+    ("because", Set::Text),
+];
+
+/// List what waits for a mend; conversions under a hold burn no retries and go on by themselves
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// At one provider
+    #[arg(long, value_name = "KEY", value_parser = super::parse_provider)]
+    provider: Option<ProviderKey>,
+    /// Of one site
+    #[arg(long, value_name = "UUID", value_parser = super::parse_site)]
+    site: Option<SiteId>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Release(Release),
+}
+
+/// Let go what a hold stopped, because it is mended; where it is not, the next request holds it again
+#[derive(Args)]
+struct Release {
+    /// The hold's number, as `relay holds` shows it
+    #[arg(value_name = "HOLD", required_unless_present_any = ["site", "code"])]
+    hold: Option<i64>,
+    /// Every hold of one site
+    #[arg(long, value_name = "UUID", value_parser = super::parse_site)]
+    site: Option<SiteId>,
+    /// Every hold for one reason
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+    /// At one provider
+    #[arg(long, value_name = "KEY", value_parser = super::parse_provider)]
+    provider: Option<ProviderKey>,
+}
+
+pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
+    let context = boot::open_context(&Config::from_env()).await?;
+    if let Some(Command::Release(release)) = arguments.command {
+        let filter = HoldFilter {
+            hold_id: release.hold,
+            provider: release.provider.or(arguments.provider),
+            site: release.site.or(arguments.site),
+            code: release.code,
+        };
+        let released = context.store.release_holds(&filter).await?;
+        if released.holds == 0 {
+            return Err(Failure::new(Exit::Failed, "no hold fits, or it ends by itself")
+                .hint("relay holds")
+                .into());
+        }
+        let answer = json!({
+            "ok": true, "holds": released.holds, "sites": released.sites, "conversions": released.conversions,
+        });
+        output.answer(&answer, || {
+            format!(
+                "{} holds lifted: {} sites and {} parked conversions go on with the next run",
+                released.holds, released.sites, released.conversions
+            )
+        })?;
+        return Ok(Exit::Done);
+    }
+    let holds = context.store.read_holds(arguments.provider, arguments.site, LIST_MOST).await?;
+    output.answer(&json!({ "ok": true, "holds": holds }), || list(&holds))?;
+    Ok(Exit::Done)
+}
+
+fn list(holds: &[Hold]) -> String {
+    if holds.is_empty() {
+        return "nothing is held".to_owned();
+    }
+    table(&HOLDS, holds.iter().map(line))
+}
+
+fn line(hold: &Hold) -> Vec<String> {
+    let covers = match (hold.scope.as_str(), hold.scope_key.as_deref()) {
+        ("row", _) => format!("{} conversions", hold.holds),
+        ("conversion_action", Some("")) => "the site's conversion action".to_owned(),
+        ("conversion_action", Some(action)) => format!("conversion action {action}"),
+        ("client", _) => "OAuth client".to_owned(),
+        ("provider", Some(transport)) => format!("{} by {transport}", hold.provider_key),
+        (scope, _) => scope.to_owned(),
+    };
+    let waiting = if hold.conversions > 10_000 { "10000+".to_owned() } else { hold.conversions.to_string() };
+    let because = match hold.lifts_at {
+        Some(lifts_at) => format!("{}; ends by itself at {}", hold.code, time(lifts_at)),
+        None => hold.code.clone(),
+    };
+    vec![
+        hold.hold_id.to_string(),
+        covers,
+        hold.site_id.map_or_else(|| format!("{} sites", hold.sites), |site| site.to_string()),
+        waiting,
+        time(hold.opened_at),
+        because,
+    ]
+}

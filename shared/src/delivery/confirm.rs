@@ -1,0 +1,383 @@
+//! Confirms: asks what became of requests that are answered later, and brings each of their conversions to its end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, warn};
+
+use super::access::AccessError;
+use super::claimed::Part;
+use super::codes::Codes;
+use super::decide::settled;
+use super::decision::{Decision, code_of, decide_answer};
+use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
+use super::receipts::{ByAccount, Resolved, resolve};
+use super::report::RunReport;
+use super::run::Runner;
+use super::send::Upload;
+use crate::domain::{Class, ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
+use crate::providers::{
+    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
+    TokenError,
+};
+use crate::store::{
+    CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
+};
+
+/// After a fault of the moment a receipt is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
+
+/// What confirming did.
+#[derive(Debug, Default)]
+pub struct Confirmed {
+    /// Receipts that were due.
+    pub total: u64,
+    /// Those that were settled, whole or row by row.
+    pub settled: u64,
+    /// Conversions delivered by receipts that needed no taking apart.
+    pub delivered: u64,
+    /// What became of the others, and the faults.
+    pub report: RunReport,
+}
+
+impl Runner {
+    /// Asks for every receipt that is due, until none is or the run must stop.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn confirm(
+        mut self,
+        run: RunId,
+        providers: &[ProviderKey],
+        scope: ReceiptScope,
+    ) -> anyhow::Result<Confirmed> {
+        self.access.check_key().await.context("the newest data key does not open")?;
+        self.codes = Codes::read(&self.store, providers).await?;
+        let runner = Arc::new(self);
+        let mut sum = Confirmed::default();
+        let mut asked = HashSet::new();
+        for provider in providers {
+            while !runner.must_stop() {
+                let due = runner
+                    .store
+                    .claim_receipts(
+                        *provider,
+                        scope,
+                        RECEIPTS_IN_FLIGHT,
+                        runner.budget_wait(),
+                        runner.lease(),
+                    )
+                    .await?;
+                // Where it is early, a receipt that is put off is due again: those that were not asked for come first.
+                let fresh: Vec<_> = due.into_iter().filter(|receipt| asked.insert(receipt.attempt)).collect();
+                if fresh.is_empty() {
+                    break;
+                }
+                let mut questions = JoinSet::new();
+                for receipt in fresh {
+                    questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
+                }
+                while let Some(asked) = questions.join_next().await {
+                    match asked {
+                        Ok(asked) => sum.add(asked),
+                        // The receipt's lease ends by itself, and it is asked for again.
+                        Err(failure) => {
+                            error!(error = %failure, "a question for a receipt panicked");
+                            sum.report.errors_total += 1;
+                        }
+                    }
+                }
+            }
+        }
+        runner.codes.record(&runner.store, &sum.report).await;
+        Ok(sum)
+    }
+}
+
+impl Confirmed {
+    fn add(&mut self, other: Confirmed) {
+        self.total += other.total;
+        self.settled += other.settled;
+        self.delivered += other.delivered;
+        self.report.add(other.report);
+    }
+}
+
+/// One receipt, asked for.
+struct Question {
+    runner: Arc<Runner>,
+    run: RunId,
+    provider: ProviderKey,
+    receipt: DueReceipt,
+    asked: Instant,
+    done: Confirmed,
+}
+
+/// What a receipt says when it has said all.
+enum Said {
+    /// Everything was taken.
+    Delivered,
+    /// The rest has to be found out, with the account that can tell.
+    Mixed(Receipt, Box<dyn Account>),
+    /// Nothing will ever be known.
+    Nothing(&'static str),
+    /// Nothing yet.
+    Later(Postponed),
+}
+
+impl Question {
+    async fn run(runner: Arc<Runner>, run: RunId, provider: ProviderKey, receipt: DueReceipt) -> Confirmed {
+        let mut question = Self {
+            runner,
+            run,
+            provider,
+            receipt,
+            asked: Instant::now(),
+            done: Confirmed { total: 1, ..Confirmed::default() },
+        };
+        if let Err(failure) = question.ask_and_settle().await {
+            let site = question.receipt.site;
+            error!(site.id = %site, provider = %provider, error = format!("{:#}", anyhow::Error::from(failure)), "a receipt could not be settled");
+            question.done.report.error(
+                site,
+                provider,
+                "the database did not answer while a receipt was settled",
+            );
+        }
+        question.done
+    }
+
+    async fn ask_and_settle(&mut self) -> Result<(), StoreError> {
+        let said = if self.receipt.is_overdue {
+            Said::Nothing("RECEIPT_NEVER_CAME")
+        } else if !self.runner.wait_for_turn(self.receipt.wait).await {
+            Said::Later(Postponed { wait: Some(Duration::ZERO), ..Postponed::default() })
+        } else {
+            self.ask().await
+        };
+        let attempt = self.receipt.attempt;
+        match said {
+            Said::Delivered => {
+                let delivered = self.runner.store.finish_receipt(attempt).await?;
+                self.done.delivered += delivered;
+                self.done.settled += u64::from(delivered > 0);
+            }
+            Said::Mixed(receipt, account) => self.resolve(receipt, account.as_ref()).await?,
+            Said::Nothing(code) => self.give_up(code).await?,
+            Said::Later(postponed) => {
+                let hold = postponed.hold.clone();
+                let opened = self
+                    .runner
+                    .store
+                    .postpone_receipt(attempt, &Postponed { asked: self.asked.elapsed(), ..postponed })
+                    .await?;
+                if let Some((_, code)) = hold.filter(|_| opened) {
+                    warn!(site.id = %self.receipt.site, provider = %self.provider, event = "hold_opened", code = %code, "conversions wait for a mend");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self) -> Said {
+        let (site, provider) = (self.receipt.site, self.provider);
+        let hold =
+            |code| Said::Later(Postponed { hold: Some((HoldScope::Site, code)), ..Postponed::default() });
+        let Some(sealed) = &self.receipt.sealed else {
+            return hold(ErrorCode::own("NO_CREDENTIALS"));
+        };
+        // The way that the request took, whichever the site takes now.
+        let overrides = self.runner.codes.overrides(provider);
+        let options = AccountOptions { transport: self.receipt.transport.clone(), overrides };
+        let account = match self.runner.access.open_account(site, provider, sealed, &options).await {
+            Ok(account) => account,
+            Err(AccessError::Credentials(_)) => return hold(ErrorCode::own("CREDENTIALS_INVALID")),
+            Err(AccessError::Vault(crate::vault::VaultError::DoesNotOpen)) => {
+                return hold(ErrorCode::own("CREDENTIALS_DO_NOT_OPEN"));
+            }
+            Err(failure) => {
+                let told = format!("{:#}", anyhow::Error::from(failure));
+                self.done.report.error(site, provider, told);
+                return Said::Later(Postponed { wait: Some(ASK_AGAIN), ..Postponed::default() });
+            }
+        };
+        match self.poll(account.as_ref()).await {
+            Ok(receipt) => self.read(receipt, account),
+            Err(failure) => self.later(&failure),
+        }
+    }
+
+    /// One question, a second time where the token was refused.
+    async fn poll(&mut self, account: &dyn Account) -> Result<Receipt, Failure> {
+        let mut refused: Option<Arc<AccessToken>> = None;
+        loop {
+            let within = self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE);
+            let token = self.runner.access.token(self.provider, account, refused.as_deref());
+            let token =
+                timeout(within, token).await.map_err(|_| Failure::CutShort)?.map_err(Failure::Token)?;
+            let within =
+                self.runner.deadline.remaining().saturating_sub(SETTLE_RESERVE).min(self.runner.http_timeout);
+            self.done.report.requests += 1;
+            let answer = account.poll(&self.receipt.provider_request_id, &token, Timestamp::now());
+            match timeout(within, answer).await {
+                Ok(Err(SendError::Unauthorised(_))) if refused.is_none() => refused = Some(token),
+                Ok(answer) => return answer.map_err(Failure::Send),
+                Err(_) => return Err(Failure::CutShort),
+            }
+        }
+    }
+
+    fn read(&self, receipt: Receipt, account: Box<dyn Account>) -> Said {
+        let states = || receipt.parts.iter().map(|part| &part.state);
+        let is_known = !receipt.parts.is_empty();
+        if is_known && states().all(|state| *state == ReceiptState::Taken) {
+            return Said::Delivered;
+        }
+        if is_known && states().all(|state| *state != ReceiptState::Pending) {
+            return Said::Mixed(receipt, account);
+        }
+        match (self.receipt.is_last, is_known) {
+            (true, true) => Said::Nothing("RECEIPT_NEVER_CAME"),
+            (true, false) => Said::Nothing("RECEIPT_UNKNOWN"),
+            (false, _) => Said::Later(Postponed::default()),
+        }
+    }
+
+    /// There is no answer: what has to happen before the next question.
+    fn later(&mut self, failure: &Failure) -> Said {
+        let wait =
+            |wait, throttle| Said::Later(Postponed { wait: Some(wait), throttle, ..Postponed::default() });
+        let hold = |scope, code: &ErrorCode| {
+            Said::Later(Postponed { hold: Some((scope, code.clone())), ..Postponed::default() })
+        };
+        let (said, code) = match failure {
+            Failure::CutShort => return wait(Duration::ZERO, None),
+            Failure::Token(TokenError::Misconfigured { code, scope }) => (hold(*scope, code), code.clone()),
+            Failure::Token(TokenError::Unavailable { code, wait: named }) => {
+                (wait(*named, None), code.clone())
+            }
+            Failure::Send(error) => {
+                let code = code_of(error.reply());
+                let said = match error {
+                    SendError::Throttled { wait: named, scope, .. } => {
+                        self.done.report.http_429 += 1;
+                        wait(
+                            *named,
+                            Some(match scope {
+                                QuotaScope::Account => ThrottleScope::Group,
+                                QuotaScope::QuotaKey => ThrottleScope::QuotaKey,
+                            }),
+                        )
+                    }
+                    SendError::Unauthorised(_) => hold(HoldScope::Site, &code),
+                    SendError::Misconfigured {
+                        scope: scope @ (HoldScope::Site | HoldScope::Client | HoldScope::Provider),
+                        ..
+                    } => hold(*scope, &code),
+                    SendError::Misconfigured {
+                        scope: HoldScope::Row | HoldScope::ConversionAction, ..
+                    }
+                    | SendError::Rerouted { .. }
+                    | SendError::Refused(_)
+                    | SendError::TooLarge(_)
+                    | SendError::Unavailable(_)
+                    | SendError::Unconfirmed(_) => wait(ASK_AGAIN, None),
+                };
+                (said, code)
+            }
+        };
+        self.done.report.error(
+            self.receipt.site,
+            self.provider,
+            format!("{code}: a receipt could not be asked for"),
+        );
+        said
+    }
+
+    /// Each conversion goes on by itself: at its end, or again with some others to find out whom the receipt means.
+    async fn resolve(&mut self, receipt: Receipt, account: &dyn Account) -> Result<(), StoreError> {
+        let Some(part) = self.open().await? else {
+            return Ok(());
+        };
+        let targets: Vec<_> = part.rows.iter().map(|row| row.target).collect();
+        let judge = ByAccount { account, rows: &part.rows, now: Timestamp::now() };
+        let resolved = resolve(&targets, &receipt.parts, self.receipt.maybe_delivered, &judge);
+        let first_part: i64 = rand::random();
+        let said = resolved.iter().map(|resolved| match resolved {
+            Resolved::Said(answer) => answer.clone(),
+            Resolved::Again(_) => RowAnswer { verdict: Verdict::Unconfirmed, code: None },
+        });
+        self.runner.codes.note(&part, &receipt.reply, &mut self.done.report);
+        let answer = Answer { reply: receipt.reply, rows: said.collect() };
+        let mut decision = decide_answer(&part, &answer);
+        for (row, resolved) in decision.rows.iter_mut().zip(&resolved) {
+            if let Resolved::Again(number) = resolved {
+                let number = i64::try_from(*number).unwrap_or(i64::MAX);
+                *row = SettledRow {
+                    code: Some(ErrorCode::own("RECEIPT_PARTIAL")),
+                    part: Some(first_part.wrapping_add(number)),
+                    ..settled(Outcome::Requeued)
+                };
+            }
+        }
+        self.settle(part, decision).await
+    }
+
+    /// Ends all of them: nobody will ever know, and an operator sees that.
+    async fn give_up(&mut self, code: &'static str) -> Result<(), StoreError> {
+        let Some(part) = self.open().await? else {
+            return Ok(());
+        };
+        let unconfirmed = SettledRow {
+            class: Some(Class::Ambiguous),
+            code: Some(ErrorCode::own(code)),
+            ..settled(Outcome::Unconfirmed)
+        };
+        let rows = vec![unconfirmed; part.rows.len()];
+        self.done.report.error(
+            self.receipt.site,
+            self.provider,
+            format!("{code}: {} conversions stay unconfirmed", rows.len()),
+        );
+        self.settle(part, Decision::unsent(rows)).await
+    }
+
+    async fn open(&mut self) -> Result<Option<Part>, StoreError> {
+        let opened =
+            self.runner.store.open_receipt(self.receipt.attempt, self.run, self.runner.lease()).await?;
+        Ok(opened.map(|(token, rows)| Part {
+            token,
+            group: self.receipt.group,
+            site: self.receipt.site,
+            provider: self.provider,
+            is_probe: false,
+            failure_count: 0,
+            rows,
+            held_actions: Arc::default(),
+            depth: 0,
+        }))
+    }
+
+    async fn settle(&mut self, part: Part, decision: Decision) -> Result<(), StoreError> {
+        let decision = Decision { circuit: CircuitResult::None, ..decision };
+        let mut upload =
+            Upload { runner: Arc::clone(&self.runner), report: RunReport::default(), left: Vec::new() };
+        upload.settle(&part, None, decision).await?;
+        self.done.settled += 1;
+        self.done.report.add(upload.report);
+        Ok(())
+    }
+}
+
+/// Why there is no answer.
+enum Failure {
+    /// The run's own time was over.
+    CutShort,
+    Token(TokenError),
+    Send(SendError),
+}

@@ -1,0 +1,220 @@
+//! Which conversion a receipt means: it counts by reason and names none. Pure.
+//!
+//! What was sent tells many at once: a gbraid can only be wrong where there is one, and where as many conversions come
+//! into question as were counted, it is they. Those that remain are sent again in parts with their own keys, small enough
+//! that about half of the parts turn out clean: some 1.44 parts for each one that is wrong, which costs the fewest
+//! requests (Hwang, A Method for Detecting All Defective Members in a Population by Group Testing, 1972), but no fewer
+//! than a few, as each round of receipts takes half an hour.
+
+use jiff::Timestamp;
+
+use crate::domain::{Class, ErrorCode, HoldScope, Transient, Verdict};
+use crate::providers::{Account, Counted, ReceiptPart, ReceiptState, Row, RowAnswer};
+use crate::store::ClaimedRow;
+
+/// Parts of one receipt at most: a claim is cut into so many, and the rest waits for its turn.
+const PARTS_MAX: usize = 32;
+
+/// Parts of a large receipt at least, and of a small one.
+const PARTS_MIN: (usize, usize) = (8, 4);
+
+/// What is large.
+const LARGE: usize = 64;
+
+/// What came of one conversion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Resolved {
+    /// This.
+    Said(RowAnswer),
+    /// It goes again, with those of the same number and nobody else.
+    Again(usize),
+}
+
+/// What the platform's reasons mean; rows are named by their place.
+pub(super) trait Judge {
+    /// What a reason means for this row.
+    fn judge(&self, reason: &ErrorCode, row: usize) -> RowAnswer;
+    /// Whether a reason can be about it.
+    fn could_mean(&self, reason: &ErrorCode, row: usize) -> bool;
+}
+
+/// Judges by what was sent.
+pub(super) struct ByAccount<'a> {
+    pub account: &'a dyn Account,
+    pub rows: &'a [ClaimedRow],
+    pub now: Timestamp,
+}
+
+impl Judge for ByAccount<'_> {
+    fn judge(&self, reason: &ErrorCode, row: usize) -> RowAnswer {
+        let unreadable = || RowAnswer {
+            verdict: Verdict::Misconfigured(HoldScope::Row),
+            code: Some(ErrorCode::own("PAYLOAD_UNREADABLE")),
+        };
+        self.row(row).map_or_else(unreadable, |row| self.account.judge(reason, row, self.now))
+    }
+
+    fn could_mean(&self, reason: &ErrorCode, row: usize) -> bool {
+        self.row(row).is_none_or(|row| self.account.could_mean(reason, row))
+    }
+}
+
+impl ByAccount<'_> {
+    fn row(&self, row: usize) -> Option<Row<'_>> {
+        let claimed = &self.rows[row];
+        let conversion = claimed.conversion.as_ref()?;
+        Some(Row { conversion, omitted: claimed.omitted })
+    }
+}
+
+/// Each row's verdict, or the part that it goes again with. `targets` has an entry for each row: where it went.
+/// `maybe_delivered`: rows went before, so that a duplicate is their own.
+pub(super) fn resolve(
+    targets: &[Option<i64>],
+    parts: &[ReceiptPart],
+    maybe_delivered: bool,
+    judge: &impl Judge,
+) -> Vec<Resolved> {
+    let mut resolved = vec![Resolved::Said(unexplained()); targets.len()];
+    let mut next_part = 0;
+    for part in parts {
+        let is_here = |row: &usize| part.target.is_none_or(|target| targets[*row] == Some(target.0));
+        let rows: Vec<usize> = (0..targets.len()).filter(is_here).collect();
+        let said = match &part.state {
+            // Whoever asks waits until nothing is pending.
+            ReceiptState::Pending => continue,
+            ReceiptState::Taken => Sorted { delivered: rows, ..Sorted::default() },
+            ReceiptState::Mixed(counts) => sort(rows, counts.clone(), maybe_delivered, judge),
+            ReceiptState::Refused(counts) => {
+                let counts = all_refused(counts, rows.len());
+                sort(rows, counts, maybe_delivered, judge)
+            }
+        };
+        for row in said.delivered {
+            resolved[row] = Resolved::Said(RowAnswer { verdict: Verdict::Delivered, code: None });
+        }
+        for (row, reason) in said.meant {
+            resolved[row] = Resolved::Said(judge_row(judge, &reason, row));
+        }
+        let count = part_count(said.open.len(), said.wrong);
+        for (place, row) in said.open.iter().enumerate() {
+            resolved[*row] = Resolved::Again(next_part + place * count / said.open.len());
+        }
+        next_part += count;
+    }
+    resolved
+}
+
+/// What is known of the rows that went to one place.
+#[derive(Default)]
+struct Sorted {
+    delivered: Vec<usize>,
+    meant: Vec<(usize, ErrorCode)>,
+    /// Nobody knows yet, like beside like.
+    open: Vec<usize>,
+    /// How many of those are wrong.
+    wrong: usize,
+}
+
+/// The reason of what is refused without one.
+const UNEXPLAINED: ErrorCode = ErrorCode::own("RECEIPT_UNEXPLAINED");
+
+fn unexplained() -> RowAnswer {
+    let again = Verdict::Failed(Transient { wait: None, max_attempts: Some(3) });
+    RowAnswer { verdict: again, code: Some(UNEXPLAINED) }
+}
+
+fn judge_row(judge: &impl Judge, reason: &ErrorCode, row: usize) -> RowAnswer {
+    if *reason == UNEXPLAINED { unexplained() } else { judge.judge(reason, row) }
+}
+
+/// The counts of a request that was refused whole: what they leave out was refused, too.
+fn all_refused(counts: &[Counted], rows: usize) -> Vec<Counted> {
+    let told: u64 = counts.iter().map(|count| count.rows).sum();
+    let rest = (rows as u64).saturating_sub(told);
+    let rest = (rest > 0).then_some(Counted { reason: UNEXPLAINED, rows: rest });
+    counts.iter().cloned().chain(rest).collect()
+}
+
+/// A reason, and the rows that it may mean.
+struct Suspicion {
+    reason: ErrorCode,
+    count: usize,
+    rows: Vec<usize>,
+}
+
+fn sort(rows: Vec<usize>, mut counts: Vec<Counted>, maybe_delivered: bool, judge: &impl Judge) -> Sorted {
+    let Some(first) = rows.first().copied() else {
+        return Sorted::default();
+    };
+    // What went before and is there already is what was wanted.
+    if maybe_delivered {
+        counts.retain(|count| judge_row(judge, &count.reason, first).verdict.class() != Class::Ok);
+        if counts.is_empty() {
+            return Sorted { delivered: rows, ..Sorted::default() };
+        }
+    }
+    // Some are wrong, and nobody says how many or why.
+    if counts.is_empty() {
+        return match rows.as_slice() {
+            [alone] => Sorted { meant: vec![(*alone, UNEXPLAINED)], ..Sorted::default() },
+            _ => Sorted { open: rows, wrong: 1, ..Sorted::default() },
+        };
+    }
+    let mut suspicions: Vec<Suspicion> = counts.iter().map(|count| suspicion(count, &rows, judge)).collect();
+    let meant = convict(&mut suspicions);
+    let is_open = |row: usize| suspicions.iter().any(|suspicion| suspicion.rows.contains(&row));
+    let wrong = suspicions.iter().map(|suspicion| suspicion.count).sum();
+    let (open, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_open(*row));
+    let delivered = rest.into_iter().filter(|row| !meant.iter().any(|(known, _)| known == row)).collect();
+    match open.as_slice() {
+        // One that several reasons may mean met the worst of them.
+        [alone] => {
+            let reasons = suspicions.iter().map(|suspicion| &suspicion.reason);
+            let worst =
+                reasons.max_by_key(|reason| judge_row(judge, reason, *alone).verdict.class().severity());
+            let meant = meant.into_iter().chain(worst.map(|reason| (*alone, reason.clone()))).collect();
+            Sorted { delivered, meant, ..Sorted::default() }
+        }
+        _ => Sorted { delivered, meant, open: like_beside_like(open, &suspicions), wrong },
+    }
+}
+
+/// The rows that a reason may be about: all of them where what we know of it does not fit its count.
+fn suspicion(count: &Counted, rows: &[usize], judge: &impl Judge) -> Suspicion {
+    let wanted = usize::try_from(count.rows).unwrap_or(usize::MAX).min(rows.len());
+    let fitting: Vec<usize> =
+        rows.iter().copied().filter(|row| judge.could_mean(&count.reason, *row)).collect();
+    let rows = if fitting.len() < wanted { rows.to_vec() } else { fitting };
+    Suspicion { reason: count.reason.clone(), count: wanted, rows }
+}
+
+/// Takes out the reasons whose count is that of the rows that come into question, again and again: each that is
+/// settled takes its rows out of question for the others.
+fn convict(suspicions: &mut Vec<Suspicion>) -> Vec<(usize, ErrorCode)> {
+    let mut meant = Vec::new();
+    while let Some(place) = suspicions.iter().position(|suspicion| suspicion.rows.len() <= suspicion.count) {
+        let sure = suspicions.swap_remove(place);
+        for other in suspicions.iter_mut() {
+            other.rows.retain(|row| !sure.rows.contains(row));
+        }
+        meant.extend(sure.rows.into_iter().map(|row| (row, sure.reason.clone())));
+        suspicions.retain(|suspicion| !suspicion.rows.is_empty());
+    }
+    meant
+}
+
+/// Rows that the same reasons may mean side by side, so that what is wrong comes together.
+fn like_beside_like(mut rows: Vec<usize>, suspicions: &[Suspicion]) -> Vec<usize> {
+    rows.sort_by_cached_key(|row| {
+        let by: Vec<bool> = suspicions.iter().map(|suspicion| suspicion.rows.contains(row)).collect();
+        (by, *row)
+    });
+    rows
+}
+
+/// How many parts `rows` go in, of which `wrong` are wrong.
+fn part_count(rows: usize, wrong: usize) -> usize {
+    let least = if rows > LARGE { PARTS_MIN.0 } else { PARTS_MIN.1 };
+    (wrong * 36).div_ceil(25).clamp(least, PARTS_MAX).min(rows)
+}

@@ -1,0 +1,253 @@
+//! Receipts: what is submitted comes to its end, each conversion to its own.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::engine::tasks::confirm;
+use tests::world::{World, row};
+
+async fn submitted(rows: &[Value]) -> anyhow::Result<World> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue(site, rows).await?;
+    world.run_worker().await?;
+    Ok(world)
+}
+
+/// Half hours pass, and everybody does what is due, until nothing is submitted or waits; how many rounds that took.
+async fn settle_all(world: &World, most: u32) -> anyhow::Result<u32> {
+    for round in 1..=most {
+        world.let_pass("31 minutes").await?;
+        world.confirm().await?;
+        world.run_worker().await?;
+        let open = "select count(*) from relay.receipt where state = 'PENDING'";
+        if world.number(open).await? == 0 && world.number("select count(*) from relay.ready").await? == 0 {
+            return Ok(round);
+        }
+    }
+    anyhow::bail!("not settled after {most} rounds: {}", world.statuses().await?)
+}
+
+#[tokio::test]
+async fn a_success_ends_every_conversion_of_its_request_with_one_write() -> anyhow::Result<()> {
+    let rows: Vec<_> = (0..50).map(|number| row("sale", "ok", number)).collect();
+    let world = submitted(&rows).await?;
+    let outcomes = "select count(*) from relay.conversion_outcome";
+    let before = world.number(outcomes).await?;
+
+    let early = world.confirm().await?;
+    world.let_pass("31 minutes").await?;
+    let answer = world.confirm().await?;
+    let again = world.confirm().await?;
+
+    assert_eq!(early.total, 0, "the first question waits for half an hour");
+    assert_eq!((answer.total, answer.processed, answer.completed), (1, 1, 50), "{answer:?}");
+    assert_eq!(again.total, 0);
+    assert_eq!(world.statuses().await?, "COMPLETED 50");
+    assert_eq!(world.number(outcomes).await?, before, "no outcome was written");
+    assert_eq!(world.number("select completed_total from relay.provider_upload_metrics").await?, 50);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn who_wants_to_know_now_asks_for_each_receipt_once() -> anyhow::Result<()> {
+    let world = World::beside(Duration::from_secs(2), Duration::from_secs(3_600)).await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    world.run_worker().await?;
+    let mut early = confirm::Request { early_minutes: 1_440, ..confirm::Request::default() };
+
+    let answer = world.confirm_as(&early).await?;
+    early.early_minutes = 0;
+    let later = world.confirm_as(&early).await?;
+
+    assert_eq!((answer.total, answer.processed, answer.skipped), (1, 0, 1), "{answer:?}");
+    assert_eq!(later.total, 0);
+    assert_eq!(world.statuses().await?, "SUBMITTED 3");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn what_was_sent_tells_whom_a_receipt_means_without_another_request() -> anyhow::Result<()> {
+    let mut rows: Vec<_> = (0..20).map(|number| row("sale", "ok", number)).collect();
+    let mut braid = row("braid", "ok", 90);
+    braid["click_ids"] = json!({ "gbraid": "sandbox-reason.INVALID_GBRAID-1" });
+    rows.push(braid);
+    let world = submitted(&rows).await?;
+    let before = world.sandbox.summary().totals.requests;
+
+    world.let_pass("31 minutes").await?;
+    let answer = world.confirm().await?;
+
+    assert_eq!((answer.completed, answer.failed, answer.retry), (20, 1, 0), "{answer:?}");
+    assert_eq!(world.sandbox.summary().totals.requests - before, 1, "the question alone");
+    let standing = world.standing("braid-90").await?;
+    let code = "dataManager.ProcessingErrorReason.PROCESSING_ERROR_REASON_INVALID_GBRAID";
+    assert_eq!((standing.status.as_str(), standing.last_error.as_str()), ("FAILED", code));
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn few_that_are_wrong_among_many_are_found_in_few_requests() -> anyhow::Result<()> {
+    let rows: Vec<_> = (0..2_000)
+        .map(|number| match number {
+            700 | 1_234 => row("bad", "reason.INVALID_EVENT", number),
+            1_999 => row("gone", "reason.CLICK_NOT_FOUND", number),
+            _ => row("sale", "ok", number),
+        })
+        .collect();
+    let world = submitted(&rows).await?;
+
+    let rounds = settle_all(&world, 12).await?;
+
+    assert_eq!(world.statuses().await?, "COMPLETED 1998, FAILED 2");
+    for name in ["bad-700", "bad-1234"] {
+        let standing = world.standing(name).await?;
+        assert!(standing.last_error.ends_with("INVALID_EVENT"), "{name}: {standing:?}");
+    }
+    let unmatched = "select count(*) from relay.conversion_outcome where outcome = 'UNMATCHED'";
+    assert_eq!(world.number(unmatched).await?, 1);
+    let uploads = world.number("select count(*) from relay.provider_upload_attempts").await?;
+    assert!(uploads <= 70 && rounds <= 6, "{uploads} uploads in {rounds} rounds");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn one_in_ten_that_is_wrong_costs_less_than_asking_for_each() -> anyhow::Result<()> {
+    let rows: Vec<_> = (0..300)
+        .map(|number| match number * number * 31 % 101 % 10 {
+            3 => row("bad", "reason.INVALID_EVENT", number),
+            _ => row("sale", "ok", number),
+        })
+        .collect();
+    let world = submitted(&rows).await?;
+
+    settle_all(&world, 12).await?;
+
+    let bad = (0..300).filter(|number| number * number * 31 % 101 % 10 == 3).count();
+    assert_eq!(world.statuses().await?, format!("COMPLETED {}, FAILED {bad}", 300 - bad));
+    let calls = world.sandbox.summary().totals.requests;
+    assert!(calls < 2 * 300 * 3 / 4, "{calls} calls for 300 conversions");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn more_parts_than_one_claim_sends_take_their_turns() -> anyhow::Result<()> {
+    let rows: Vec<_> = (0..200).map(|number| row("sale", "ok", number)).collect();
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue(site, &rows).await?;
+    world.sql.execute("update relay.ready set part = conversion_id", &[]).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!((answer.submitted, answer.errors_total), (200, 0), "{answer:?}");
+    let alone = "select count(*) from relay.provider_upload_attempts where conversions = 1";
+    assert_eq!(world.number(alone).await?, 200);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_refused_request_ends_each_by_its_reason() -> anyhow::Result<()> {
+    let rows = [
+        row("old", "reason.EVENT_TOO_OLD", 0),
+        row("old", "reason.EVENT_TOO_OLD", 1),
+        row("old", "reason.EVENT_TOO_OLD", 2),
+    ];
+    let world = submitted(&rows).await?;
+
+    world.let_pass("31 minutes").await?;
+    let answer = world.confirm().await?;
+
+    assert_eq!((answer.failed, answer.retry), (3, 0), "{answer:?}");
+    let expired = "select count(*) from relay.conversion_outcome where outcome = 'EXPIRED'";
+    assert_eq!(world.number(expired).await?, 3);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn reasons_lead_where_their_class_says() -> anyhow::Result<()> {
+    for (reason, expected) in [
+        ("DENIED_CONSENT", "COMPLETED 1"),
+        ("CLICK_NOT_FOUND", "COMPLETED 1"),
+        ("DUPLICATE_TRANSACTION_ID", "COMPLETED 1"),
+        ("INTERNAL_ERROR", "RETRY 1"),
+        ("TOO_RECENT_CLICK", "RETRY 1"),
+        ("OPERATING_ACCOUNT_MISMATCH_FOR_AD_IDENTIFIER", "HELD 1"),
+        ("NO_CONSENT", "HELD 1"),
+        ("INVALID_FORMAT", "FAILED 1"),
+    ] {
+        let world = submitted(&[row("sale", &format!("reason.{reason}"), 0)]).await?;
+
+        world.let_pass("31 minutes").await?;
+        world.confirm().await?;
+
+        assert_eq!(world.statuses().await?, expected, "{reason}");
+        world.assert_accounted_for().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_that_never_comes_ends_where_an_operator_sees_it() -> anyhow::Result<()> {
+    let world = World::beside(Duration::from_secs(2), Duration::from_secs(30 * 24 * 3_600)).await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "late", "ok", 3).await?;
+    world.run_worker().await?;
+
+    for _ in 0..20 {
+        world.let_pass("90 minutes").await?;
+        world.confirm().await?;
+    }
+
+    assert_eq!(world.statuses().await?, "FAILED 3");
+    let standing = world.standing("late-0").await?;
+    assert_eq!(standing.last_error, "RECEIPT_NEVER_CAME");
+    let polls = world.number("select polls::bigint from relay.receipt where state = 'RESOLVED'").await?;
+    assert!((4..=9).contains(&polls), "{polls} questions in a day");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_crash_after_a_receipt_was_taken_apart_sends_its_conversions_again() -> anyhow::Result<()> {
+    let world = submitted(&[row("sale", "ok", 0), row("sale", "ok", 1)]).await?;
+    let open = "select claim_token from relay.receipt r, relay.open_receipt(r.attempt_id, 1, 60)";
+    assert_eq!(world.sql.query(open, &[]).await?.len(), 1);
+    assert_eq!(world.statuses().await?, "PROCESSING 2");
+    world.assert_accounted_for().await?;
+
+    world.let_pass("2 minutes").await?;
+    world.run_worker().await?;
+    settle_all(&world, 3).await?;
+
+    assert_eq!(world.statuses().await?, "COMPLETED 2");
+    let ledger = world.sandbox.summary();
+    assert_eq!(ledger.totals.conversions_counted, 2, "the platform counted each once");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_revoked_grant_that_a_question_meets_holds_its_site_and_loses_nothing() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "sale", "ok", 2).await?;
+    world.run_worker().await?;
+    world
+        .put_credentials(site, json!({ "transport": "data_manager", "refresh_token": "invalid_grant" }))
+        .await?;
+
+    world.let_pass("31 minutes").await?;
+    let answer = world.confirm().await?;
+    world.let_pass("2 days").await?;
+    let held = world.confirm().await?;
+    let holds = world.context.store.read_holds(None, None, 10).await?;
+    world.put_credentials(site, json!({ "transport": "data_manager" })).await?;
+    world.let_pass("11 minutes").await?;
+    world.confirm().await?;
+
+    assert_eq!((answer.skipped, answer.errors_total), (1, 1), "{answer:?}");
+    assert_eq!(held.total, 0, "nobody asks while the site is held");
+    assert_eq!(holds[0].code, "invalid_grant");
+    assert_eq!(world.statuses().await?, "COMPLETED 2");
+    world.assert_accounted_for().await
+}
