@@ -59,6 +59,7 @@ async fn a_receipt_that_tells_of_a_delivery_lets_the_next_go() -> anyhow::Result
     let ground = Ground::new().await?;
     ground.take_in(&[Write::conversion("sale", 0), Write::restatement("less", "sale", 10)]).await?;
     ground.send(SUBMITTED).await?;
+    assert_eq!(ground.send(DELIVERED).await?, NOTHING);
 
     ground.world.sql.execute("select relay.finish_receipt(attempt_id) from relay.receipt", &[]).await?;
 
