@@ -14,6 +14,8 @@ update relay.ready set
 update relay.conversion set
   due_at = due_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
 update relay.conversion_outcome set next_attempt_at = next_attempt_at - interval '{interval}';
+update relay.blocked set expires_at = expires_at - interval '{interval}';
+update relay.order_call set call_at = call_at - interval '{interval}';
 update relay.held set expires_at = expires_at - interval '{interval}';
 update relay.inflight set
   claimed_at = claimed_at - interval '{interval}', lease_until = lease_until - interval '{interval}';

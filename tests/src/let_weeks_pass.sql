@@ -14,6 +14,9 @@ update relay.conversion_outcome set
   conversion_id = conversion_id - ({weeks}::bigint * 604800 << 22), attempt_id = attempt_id - ({weeks}::bigint * 604800 << 22),
   recorded_at = recorded_at - interval '{weeks} weeks';
 update relay.ready set conversion_id = conversion_id - ({weeks}::bigint * 604800 << 22);
+update relay.blocked set
+  conversion_id = conversion_id - ({weeks}::bigint * 604800 << 22), head = head - ({weeks}::bigint * 604800 << 22);
+update relay.order_chain set head = head - ({weeks}::bigint * 604800 << 22);
 update relay.held set conversion_id = conversion_id - ({weeks}::bigint * 604800 << 22);
 update relay.inflight set
   conversion_ids = array(select id - ({weeks}::bigint * 604800 << 22) from unnest(conversion_ids) as id);

@@ -3,6 +3,7 @@
 mod circuit;
 mod claim;
 mod enqueue;
+mod orders;
 mod probe;
 mod recover;
 mod settle;
@@ -58,6 +59,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        orders::MUTATIONS,
         probe::MUTATIONS,
     ]
     .into_iter()

@@ -85,6 +85,7 @@ struct Conversion {
     blocked_by: Option<String>,
     blocked_until: Option<Timestamp>,
     blocked_because: Option<String>,
+    waits_for: Option<i64>,
     rows_ahead: Option<i64>,
     expires_at: Timestamp,
     timeline: Vec<Event>,
@@ -188,6 +189,12 @@ fn sentence(conversion: &Conversion) -> String {
             return "It is SUBMITTED: the provider took it, its receipt is to come.".to_owned();
         }
         Some("IN_FLIGHT") => "a run is sending it now".to_owned(),
+        Some("ORDER_BUSY") => {
+            let head = conversion.waits_for.map_or_else(String::new, |id| id.to_string());
+            format!(
+                "conversion {head} of the same order is not over yet; it goes after that, if nothing newer does"
+            )
+        }
         Some("HOLD") => format!("a hold waits for a mend{why}, after which it goes on by itself"),
         Some("NO_CREDENTIALS") => {
             "its site has no credentials; it goes on by itself once there are some".to_owned()

@@ -7,7 +7,7 @@ use shared::store::{AuditFault, ConversionCount, GroupStanding};
 
 use super::Run;
 use super::circuit::CircuitSeen;
-use super::proof::{Sums, Witness};
+use super::proof::{Sums, Witness, number};
 
 /// Every class of outcome that conversions of the demo meet: status, and outcome where it has one.
 const CLASSES: [(&str, Option<&str>); 12] = [
@@ -27,6 +27,9 @@ const CLASSES: [(&str, Option<&str>); 12] = [
 
 /// The story of a circuit.
 const CIRCUIT: [&str; 4] = ["CLOSED", "OPEN", "HALF_OPEN", "CLOSED"];
+
+/// Codes of conversions that ended because their order was over, without a request of their own.
+const OVER: [&str; 3] = ["NEWER_WRITE", "ORDER_ALREADY_DELIVERED", "ORIGINAL_NOT_DELIVERED"];
 
 /// Something that must be so.
 #[derive(Debug, Clone, Serialize)]
@@ -127,6 +130,15 @@ impl Evidence<'_> {
         let answers =
             self.runs.iter().map(|run| [run.answer.completed, run.answer.failed, run.answer.submitted]);
         let answers = answers.fold([0; 3], |sum, run| std::array::from_fn(|place| sum[place] + run[place]));
+        // What ended because its order was over had no request, and is in no run's answer.
+        let unsent = |status: &str| {
+            let ended = self.conversions.iter().filter(|one| one.status == status);
+            ended
+                .filter(|one| one.code.as_deref().is_some_and(|code| OVER.contains(&code)))
+                .map(number)
+                .sum::<u64>()
+        };
+        let answers = [answers[0] + unsent("COMPLETED"), answers[1] + unsent("FAILED"), answers[2]];
         let sums = [self.sums.completed, self.sums.failed, self.sums.submitted];
         Check {
             fact: "metrics and the answers of the runs say the same",

@@ -28,6 +28,8 @@ pub struct Door {
     pub conflict: u64,
     /// Lines that no platform takes any more.
     pub expired: u64,
+    /// Conversions that were taken in and were over at once, for their order was.
+    pub ended: u64,
     /// Lines that cannot be understood.
     pub invalid: u64,
     /// Identifiers that were left out of conversions that were taken in.
@@ -65,9 +67,12 @@ impl Door {
                             match answer.result {
                                 EnqueueResult::Queued => self.queued += 1,
                                 EnqueueResult::Held => self.held += 1,
-                                EnqueueResult::Duplicate => self.duplicate += 1,
+                                EnqueueResult::Duplicate | EnqueueResult::OrderDelivered => {
+                                    self.duplicate += 1
+                                }
                                 EnqueueResult::Conflict => self.conflict += 1,
                                 EnqueueResult::Expired => self.expired += 1,
+                                EnqueueResult::Superseded | EnqueueResult::OriginalFailed => self.ended += 1,
                             }
                             if matches!(answer.result, EnqueueResult::Queued | EnqueueResult::Held) {
                                 taken.extend(answer.conversion_id);

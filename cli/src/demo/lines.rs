@@ -38,16 +38,17 @@ impl Writer {
         Self { now, number: self.number }
     }
 
-    /// What the runner is killed with: two batches whose answers are slow. Ten orders of Delta came twice, under two
-    /// external ids: they wait for a request of their own.
+    /// What the runner is killed with: two batches whose answers are slow. Ten orders of Delta count for two actions: the
+    /// second of each waits for a request of its own.
     pub(super) fn for_the_killed_runner(&mut self) -> Vec<String> {
         let mut lines = self.plain(Site::Delta, 289);
         lines.extend(self.told(Site::Delta, SLOW, 1));
         lines.extend(self.plain(Site::Borealis, 259));
         lines.extend(self.told(Site::Borealis, SLOW, 1));
         for order in 0..10 {
-            for _ in 0..2 {
-                lines.push(self.line(Site::Delta, "", &json!({"order_id": format!("D-{order}-twice")})));
+            for action in ["501", "502"] {
+                let fields = json!({"order_id": format!("D-{order}-twice"), "conversion_action": action});
+                lines.push(self.line(Site::Delta, "", &fields));
             }
         }
         lines
@@ -106,7 +107,7 @@ impl Writer {
             let other = json!({"conversion_action": action});
             lines.push(self.line(Site::Cedar, "error.NO_CONVERSION_ACTION_FOUND", &other));
         }
-        // One order, exported twice under two external ids: Google says that it has it.
+        // One order, exported twice under two external ids: the second ends when the first was delivered.
         for order in 0..12 {
             for _ in 0..2 {
                 lines.push(self.line(Site::Cedar, "", &json!({"order_id": format!("C-{order}-twice")})));

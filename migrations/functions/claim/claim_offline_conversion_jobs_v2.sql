@@ -41,6 +41,7 @@ as $$
 declare
   c_failures_to_open constant integer := 5;
   c_rounds constant integer := 20;
+  c_calls constant integer := 1000;
   -- A request is reserved when it leaves: claims go ahead of the budget by what may leave within this.
   c_budget_ahead constant interval := interval '5 seconds';
   c_linger_max constant interval := interval '15 minutes';
@@ -79,6 +80,9 @@ declare
   v_groups integer[] := '{}';
   v_failures integer[] := '{}';
   v_expired integer[] := '{}';
+  v_expired_ids bigint[] := '{}';
+  v_freed_groups integer[];
+  v_freed_outcomes text[];
   v_first_id bigint;
   v_last_id bigint;
   v_more timestamptz;
@@ -107,6 +111,13 @@ begin
   end if;
   v_places := case v_gate when 'probe' then 1 else p_group_limit end;
   perform relay.wake_groups(v_now);
+  -- Orders whose head has ended let the next of their writes go.
+  perform from relay.order_call where order_call.call_at <= v_now and order_call.call_at > v_now - interval '5 minutes';
+  if found then
+    select pg_catalog.array_agg(freed.group_id), pg_catalog.array_agg(freed.outcome)
+    from relay.free_orders(c_calls, v_now) as freed
+    into v_freed_groups, v_freed_outcomes;
+  end if;
   v_line_floor := relay.read_line_floor(p_provider_key, v_now);
   v_full := relay.read_full_quota_keys(v_now);
 
@@ -313,7 +324,7 @@ begin
         select taken.conversion_id, taken.seq + 1, 'EXPIRED', 'PERM', 'EXPIRED_BEFORE_DELIVERY', taken.retry_count, v_now
         from taken
         where taken.expires_at <= v_now
-        returning 1
+        returning conversion_outcome.conversion_id
       ), batch as (
         -- Aggregated in the order of the subquery: an order by in each of the arrays would sort seven times.
         insert into relay.inflight (
@@ -340,6 +351,7 @@ begin
       select
         coalesce((select batch.conversions from batch), 0) as taken,
         (select pg_catalog.count(*) from ended)::integer as expired,
+        (select pg_catalog.array_agg(ended.conversion_id) from ended) as expired_ids,
         urgent_end.next_attempt_at as urgent_at, urgent_end.conversion_id as urgent_id,
         ordinary_end.next_attempt_at as ordinary_at, ordinary_end.conversion_id as ordinary_id,
         passed_by.first_id, passed_by.last_id, passed_by.left_at, passed_by.urgent_left_at, passed_by.ordinary_left_at
@@ -431,6 +443,7 @@ begin
       v_groups := v_groups || v_group.group_id;
       v_failures := v_failures || v_circuit.failure_count;
       v_expired := v_expired || v_batch.expired;
+      v_expired_ids := v_expired_ids || v_batch.expired_ids;
       v_first_id := least(v_first_id, v_batch.first_id);
       v_last_id := greatest(v_last_id, v_batch.last_id);
     end loop;
@@ -440,15 +453,18 @@ begin
     end if;
   end loop;
 
+  if v_expired_ids <> '{}' then
+    perform relay.call_orders(v_groups, v_expired_ids, v_now);
+  end if;
   -- Last, and in the order of the groups, as everywhere.
-  perform relay.increment_provider_upload_metrics(late.group_id, 0, 0, late.expired, 0, 0, 0, v_now)
-  from (
-    select batch.group_id, pg_catalog.sum(batch.expired)::integer as expired
-    from unnest(v_groups, v_expired) as batch (group_id, expired)
-    where batch.expired > 0
-    group by batch.group_id
-    order by batch.group_id
-  ) as late;
+  select
+    pg_catalog.array_agg(late.group_id) || v_freed_groups, pg_catalog.array_agg('EXPIRED'::text) || v_freed_outcomes
+  from unnest(v_groups, v_expired) as late (group_id, expired)
+  cross join lateral pg_catalog.generate_series(1, late.expired)
+  into v_freed_groups, v_freed_outcomes;
+  if v_freed_groups is not null then
+    perform relay.count_endings(v_freed_groups, v_freed_outcomes, v_now);
+  end if;
 
   -- One query for all, and between bounds that are known before it starts: opening every partition of conversion for each
   -- group would cost more than the rows do.

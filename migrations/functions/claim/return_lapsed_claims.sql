@@ -18,6 +18,7 @@ as $$
 declare
   v_called integer[];
   v_exhausted jsonb;
+  v_exhausted_ids bigint[];
 begin
   with lapsed as materialized (
     select inflight.claim_token
@@ -112,8 +113,9 @@ begin
         where lost.lost_claims >= 20
         group by lost.group_id
       ) as worn
-    )
-  into claims, requeued, exhausted, v_called, v_exhausted;
+    ),
+    (select pg_catalog.array_agg(lost.conversion_id) from lost where lost.lost_claims >= 20)
+  into claims, requeued, exhausted, v_called, v_exhausted, v_exhausted_ids;
 
   if v_called is not null then
     -- Claims do this, and a claim never waits: a group that somebody visits at this moment is found by the look for
@@ -135,6 +137,7 @@ begin
     where delivery_group.group_id = called.group_id and delivery_group.turn_at > called.turn_at;
   end if;
   if v_exhausted is not null then
+    perform relay.call_orders(v_called, v_exhausted_ids, p_now);
     perform relay.increment_provider_upload_metrics(worn.key::integer, 0, 0, worn.value::integer, 0, 0, 0, p_now)
     from (
       select counted.key, counted.value

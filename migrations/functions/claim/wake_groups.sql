@@ -38,6 +38,20 @@ begin
     perform relay.return_lapsed_claims(100, 0, null, p_now);
   end if;
 
+  -- And orders that were called while nobody claimed.
+  with forgotten as materialized (
+    select order_call.call_at, order_call.call_id
+    from relay.order_call
+    where order_call.call_at <= p_now - interval '5 minutes'
+    order by order_call.call_at, order_call.call_id
+    limit 10000
+    for update skip locked
+  )
+  update relay.order_call
+  set call_at = p_now
+  from forgotten
+  where order_call.call_at = forgotten.call_at and order_call.call_id = forgotten.call_id;
+
   -- Holds that end by themselves held nothing back but new requests; their rows have their own time.
   update relay.hold
   set lifted_at = hold.lifts_at
@@ -92,5 +106,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago; and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'claims that lapsed long ago, and orders that were called long ago; and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
   'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';

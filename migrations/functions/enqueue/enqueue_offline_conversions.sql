@@ -10,125 +10,19 @@ create or replace function relay.enqueue_offline_conversions(
   p_now timestamptz default null  -- last; only tests set the clock
 )
 returns table (item integer, result text, conversion_id bigint)
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan  -- a general plan takes arrays for ten entries and compares each with each
 as $$
-#variable_conflict use_column
-declare
-  v_now timestamptz := coalesce(p_now, pg_catalog.clock_timestamp());
-  v_floor bigint := relay.id_floor(v_now);
-  v_count integer := pg_catalog.cardinality(p_external_ids);
-  v_new_items bigint[];
-  v_new_ids bigint[];
-  v_called integer[];
-  v_called_due timestamptz[];
-begin
-  if v_count > 10000 then
-    raise exception 'at most 10000 conversions at once, not %', v_count using errcode = 'CR001';
-  end if;
-  if (v_count, v_count, v_count, v_count, v_count, v_count, v_count) is distinct from (
-    pg_catalog.cardinality(p_site_ids), pg_catalog.cardinality(p_provider_keys), pg_catalog.cardinality(p_kinds),
-    pg_catalog.cardinality(p_digests), pg_catalog.cardinality(p_due_at), pg_catalog.cardinality(p_expires_at),
-    pg_catalog.cardinality(p_payloads)
-  ) then
-    raise exception 'the arrays must be of one length' using errcode = 'CR001';
-  end if;
-  -- Every run keeps the weeks ahead. Where nothing ran for so long, what comes in makes its own.
-  if not relay.has_partition(v_now) then
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('relay.keep_partitions', 0));
-    perform relay.keep_partitions(1, v_now);
-    if not relay.has_partition(v_now) then
-      raise exception 'there is no partition for this week, and it cannot be made now' using errcode = 'CR006';
-    end if;
-  end if;
-  perform relay.ensure_groups(p_site_ids, p_provider_keys, v_now);
-
-  -- Ids in the order of arrival; keys in an order of their own, so that two batches that share some cannot wait for each
-  -- other. What wins its key goes in whole.
-  with given as materialized (
-    select given.*, v_floor | pg_catalog.nextval('relay.id_seq') as conversion_id
-    from unnest(
-      p_site_ids, p_provider_keys, p_external_ids, p_kinds, p_digests, p_due_at, p_expires_at, p_payloads
-    ) with ordinality as given (site_id, provider_key, external_id, kind, digest, due_at, expires_at, payload, item)
-  ), live as (
-    select distinct on (given.external_id collate "C", delivery_group.group_id)
-      given.external_id, delivery_group.group_id, given.conversion_id, given.item, given.kind, given.digest,
-      given.expires_at, given.payload, greatest(given.due_at, v_now) as due_at
-    from given
-    join relay.delivery_group
-      on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
-    where given.expires_at > v_now
-    order by given.external_id collate "C", delivery_group.group_id, given.item
-  ), won as (
-    insert into relay.conversion_key as conversion_key (external_id, group_id, conversion_id, digest)
-    select live.external_id, live.group_id, live.conversion_id, live.digest
-    from live
-    on conflict do nothing
-    returning conversion_key.conversion_id
-  ), fresh as (
-    select live.*
-    from won
-    join live on live.conversion_id = won.conversion_id
-  ), kept as (
-    insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload)
-    select
-      fresh.conversion_id, fresh.group_id, fresh.external_id, fresh.kind, fresh.due_at, fresh.expires_at, v_now,
-      fresh.payload
-    from fresh
-  ), waiting as (
-    insert into relay.ready (group_id, band, next_attempt_at, conversion_id, expires_at, seq)
-    select
-      fresh.group_id,
-      case when fresh.expires_at < v_now + interval '48 hours' then 0 else 1 end,
-      fresh.due_at, fresh.conversion_id, fresh.expires_at, 0
-    from fresh
-  ), called as (
-    select fresh.group_id, pg_catalog.min(fresh.due_at) as due_at
-    from fresh
-    group by fresh.group_id
-  )
-  select
-    (select pg_catalog.array_agg(fresh.item) from fresh),
-    (select pg_catalog.array_agg(fresh.conversion_id) from fresh),
-    (select pg_catalog.array_agg(called.group_id order by called.group_id) from called),
-    (select pg_catalog.array_agg(called.due_at order by called.group_id) from called)
-  into v_new_items, v_new_ids, v_called, v_called_due;
-
-  if v_called is not null then
-    perform relay.call_groups(v_called, v_called_due);
-  end if;
-
-  -- In a statement of its own, so that it sees the keys that another transaction won while we waited for it.
-  return query
-  select
-    given.item::integer,
-    case
-      when given.expires_at <= v_now and known.conversion_id is null then 'expired'
-      when fresh.conversion_id is not null and delivery_group.hold_id is not null then 'held'
-      when fresh.conversion_id is not null then 'queued'
-      when known.digest = given.digest then 'duplicate'
-      else 'conflict'
-    end,
-    coalesce(fresh.conversion_id, known.conversion_id)
-  from unnest(p_site_ids, p_provider_keys, p_external_ids, p_digests, p_expires_at)
-    with ordinality as given (site_id, provider_key, external_id, digest, expires_at, item)
-  join relay.delivery_group
-    on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
-  left join unnest(v_new_items, v_new_ids) as fresh (item, conversion_id) on fresh.item = given.item
-  left join relay.conversion_key as known
-    on known.external_id = given.external_id and known.group_id = delivery_group.group_id
-  order by given.item;
-end;
+  select taken.item, taken.result, taken.conversion_id
+  from relay.take_in_offline_conversions(
+    p_site_ids, p_provider_keys, p_external_ids, p_kinds, p_digests, p_due_at, p_expires_at, p_payloads, null, null, p_now
+  ) as taken;
 $$;
 
 comment on function relay.enqueue_offline_conversions is
-  'Takes conversions in, once per (site, provider, external id). The arrays run side by side, one entry per conversion, at '
-  'most 10000. Answers one row per entry, in order: queued, held (taken in; its group waits for a mend), duplicate (same '
-  'content known), conflict (the id is known with other content: nothing changed), expired (too old: not taken in). '
-  'Raises CR001 for bad arguments, CR006 where this week has no partition and a lock keeps it from being made: then nothing '
-  'was taken in. Locks: keys in order, then groups that must be woken.';
+  'For programs of before relay.take_in_offline_conversions: the same, without orders. What they bring waits for no other write '
+  'of its order.';
 
 grant execute on function relay.enqueue_offline_conversions to relay_service;

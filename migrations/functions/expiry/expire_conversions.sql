@@ -18,6 +18,8 @@ declare
   v_from relay.expiry_walk;
   v_counts jsonb;
   v_hastened integer[];
+  v_ended_groups integer[];
+  v_ended_ids bigint[];
 begin
   if p_limit not between 1 and 1000000 then
     raise exception 'p_limit must lie in 1 to 1000000' using errcode = 'CR001';
@@ -74,22 +76,29 @@ begin
     for update skip locked
   ), freed as (
     delete from relay.held using unheld where held.conversion_id = unheld.conversion_id
+  ), unblocked as materialized (
+    select blocked.*
+    from relay.blocked
+    where blocked.expires_at <= v_now
+    order by blocked.expires_at
+    limit p_limit
+    for update skip locked
+  ), released as (
+    delete from relay.blocked using unblocked where blocked.conversion_id = unblocked.conversion_id
+  ), late as materialized (
+    select due.group_id, due.conversion_id, due.seq, due.retry_count from due where due.expires_at <= v_now
+    union all
+    select unheld.group_id, unheld.conversion_id, unheld.seq, unheld.retry_count from unheld
+    union all
+    select unblocked.group_id, unblocked.conversion_id, unblocked.seq, unblocked.retry_count from unblocked
   ), ended as (
     insert into relay.conversion_outcome (conversion_id, seq, outcome, class, code, retry_count, recorded_at)
     select late.conversion_id, late.seq + 1, 'EXPIRED', 'PERM', 'EXPIRED_BEFORE_DELIVERY', late.retry_count, v_now
-    from (
-      select due.conversion_id, due.seq, due.retry_count from due where due.expires_at <= v_now
-      union all
-      select unheld.conversion_id, unheld.seq, unheld.retry_count from unheld
-    ) as late
+    from late
     returning 1
   ), per_group as (
     select late.group_id, pg_catalog.count(*) as conversions
-    from (
-      select due.group_id from due where due.expires_at <= v_now
-      union all
-      select unheld.group_id from unheld
-    ) as late
+    from late
     group by late.group_id
   ), last as (
     select seen.group_id, seen.band, seen.next_attempt_at, seen.conversion_id
@@ -112,8 +121,10 @@ begin
     (select pg_catalog.count(*) from hastened),
     (select pg_catalog.count(*) from seen) < p_limit,
     (select pg_catalog.jsonb_object_agg(per_group.group_id, per_group.conversions) from per_group),
-    (select pg_catalog.array_agg(distinct hastened.group_id) from hastened)
-  into examined, expired, hastened, finished, v_counts, v_hastened;
+    (select pg_catalog.array_agg(distinct hastened.group_id) from hastened),
+    (select pg_catalog.array_agg(per_group.group_id) from per_group),
+    (select pg_catalog.array_agg(late.conversion_id) from late)
+  into examined, expired, hastened, finished, v_counts, v_hastened, v_ended_groups, v_ended_ids;
 
   -- A claim that met these rows locked may have sent their group away.
   if v_hastened is not null then
@@ -129,6 +140,9 @@ begin
     where delivery_group.group_id = any (v_hastened) and delivery_group.urgent_floor_at > '-infinity';
   end if;
 
+  if v_ended_ids is not null then
+    perform relay.call_orders(v_ended_groups, v_ended_ids, v_now);
+  end if;
   perform relay.increment_provider_upload_metrics(late.group_id, 0, 0, late.conversions, 0, 0, 0, v_now)
   from (
     select counted.key::integer as group_id, counted.value::integer as conversions
@@ -141,7 +155,7 @@ $$;
 
 comment on function relay.expire_conversions is
   'Walks on through ready by p_limit rows (1 to 1000000), from where the last call stopped: ends what is past its time '
-  'wherever it waits, parked conversions included, and puts what expires within 48 hours first (hastened). finished: the '
+  'wherever it waits, what is parked or waits for its order included, and puts what expires within 48 hours first (hastened). finished: the '
   'walk came to the end, and the next call begins anew. Its cost is p_limit and not the backlog. Takes no lock that a claim '
   'would wait for: rows, then groups, then metrics. Raises CR001 for a bad limit.';
 

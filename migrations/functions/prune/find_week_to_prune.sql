@@ -24,6 +24,8 @@ begin
       union all
       select held.conversion_id, 'is held' from relay.held where held.conversion_id < p_before
       union all
+      select blocked.conversion_id, 'waits for its order' from relay.blocked where blocked.conversion_id < p_before
+      union all
       select part.conversion_id, 'is in flight'
       from relay.inflight
       cross join lateral unnest(inflight.conversion_ids) as part (conversion_id)
@@ -58,5 +60,5 @@ $$;
 
 comment on function relay.find_week_to_prune is
   'The oldest week of conversions wholly before the id p_before of which none lives; null bounds where there is none. '
-  'skipped: the weeks before it in which one waits, is held, in flight, or awaits its receipt. Called by prune_history, which '
+  'skipped: the weeks before it in which one waits, also for its order, is held, in flight, or awaits its receipt. Called by prune_history, which '
   'holds the lock that keeps the dead from being brought back meanwhile.';

@@ -18,7 +18,7 @@ declare
 begin
   select prune_walk.* from relay.prune_walk into v_walk;
   with seen as materialized (
-    select conversion.conversion_id, conversion.external_id, conversion.group_id
+    select conversion.conversion_id, conversion.external_id, conversion.group_id, conversion.order_hash
     from relay.conversion
     where conversion.conversion_id >= v_walk.id_from
       and conversion.conversion_id > v_walk.conversion_id
@@ -33,6 +33,26 @@ begin
       and conversion_key.group_id = seen.group_id
       and conversion_key.conversion_id = seen.conversion_id
     returning 1
+  ), over as materialized (
+    -- Chains of their orders that no later conversion has taken on, and that nobody works on.
+    select order_chain.group_id, order_chain.order_hash
+    from seen
+    join relay.order_chain on order_chain.group_id = seen.group_id and order_chain.order_hash = seen.order_hash
+    where order_chain.head < v_walk.id_to
+      and (
+        order_chain.head >= v_walk.id_from
+        or not exists (select from relay.conversion where conversion.conversion_id = order_chain.head)
+      )
+      and not exists (
+        select
+        from relay.blocked
+        where blocked.group_id = order_chain.group_id and blocked.order_hash = order_chain.order_hash
+      )
+    for update of order_chain skip locked
+  ), forgotten as (
+    delete from relay.order_chain
+    using over
+    where order_chain.group_id = over.group_id and order_chain.order_hash = over.order_hash
   )
   select
     (select pg_catalog.count(*) from seen),
@@ -48,5 +68,5 @@ end;
 $$;
 
 comment on function relay.prune_keys is
-  'Deletes the keys of the next p_limit conversions of the week that is taken apart, and says how many. Called by '
-  'prune_history.';
+  'Deletes the keys of the next p_limit conversions of the week that is taken apart, with the chains of their orders that '
+  'are over, and says how many keys. Called by prune_history.';

@@ -20,7 +20,7 @@ declare
 begin
   select
     coalesce(pg_catalog.sum(account.keys), 0),
-    coalesce(pg_catalog.sum(account.waiting), 0),
+    coalesce(pg_catalog.sum(account.waiting + account.blocked), 0),
     coalesce(pg_catalog.sum(account.in_flight), 0),
     coalesce(pg_catalog.sum(account.held), 0),
     pg_catalog.count(*) filter (where account.leads = 3 and account.keys > 0),
@@ -50,8 +50,8 @@ begin
       select
         account.fault, account.conversion_id,
         pg_catalog.format(
-          'keys %s, conversions %s, waiting %s, in flight %s, held %s at seq %s; outcomes %s, seq %s to %s, which %s',
-          account.keys, account.conversions, account.waiting, account.in_flight, account.held,
+          'keys %s, conversions %s, waiting %s, in flight %s, held %s, blocked %s at seq %s; outcomes %s, seq %s to %s, which %s',
+          account.keys, account.conversions, account.waiting, account.in_flight, account.held, account.blocked,
           coalesce(account.place_seq::text, '-'), account.outcomes, coalesce(account.first_seq::text, '-'),
           account.last_seq, (array['goes on', 'completed', 'failed', 'is submitted'])[account.leads + 1]
         ) as detail
@@ -80,8 +80,8 @@ $$;
 
 comment on function relay.audit_accounts is
   'The proof of accounting at one moment. Every conversion has a key, outcomes 1 to n without gap or double, each with the '
-  'request that it came of in the ledger, and is in exactly one of ready, inflight, held, or at an end; so that keys = waiting '
-  '+ in_flight + held + submitted + completed + failed. submitted counts what was taken by a provider that answers later, '
+  'request that it came of in the ledger, and is in exactly one of ready, inflight, held, blocked, or at an end; so that keys = waiting '
+  '+ in_flight + held + submitted + completed + failed. waiting counts what waits for its order, too; submitted what was taken by a provider that answers later, '
   'also after its receipt. faults: the first p_limit of them as {fault, conversion_id, detail}, one per conversion; none is '
   'the good answer. What retention took away is in none of the sums. Walks everything: nightly, and in tests.';
 

@@ -32,6 +32,7 @@ as $$
       when queue.status = 'PROCESSING' then 'IN_FLIGHT'
       when queue.status = 'HELD' and queue.last_error = 'NO_CREDENTIALS' then 'NO_CREDENTIALS'
       when queue.status = 'HELD' then 'HOLD'
+      when blocked.conversion_id is not null then 'ORDER_BUSY'
       when pause.reason is not null then 'PAUSED'
       when provider_circuit.state = 'OPEN' then 'PROVIDER_CIRCUIT_OPEN'
       when provider_health_state.state = 'OPEN' then 'CIRCUIT_OPEN'
@@ -51,7 +52,7 @@ as $$
       else 'IN_LINE'
     end,
     'blocked_until', case
-      when queue.status in ('COMPLETED', 'FAILED', 'SUBMITTED', 'PROCESSING', 'HELD') then null
+      when queue.status in ('COMPLETED', 'FAILED', 'SUBMITTED', 'PROCESSING', 'HELD') or blocked.conversion_id is not null then null
       when pause.reason is not null then greatest(nullif(pause.paused_until, 'infinity'), queue.next_retry_at)
       when provider_circuit.state = 'OPEN' or provider_health_state.state = 'OPEN'
         then greatest(queue.next_retry_at, provider_health_state.next_probe_at, provider_circuit.next_probe_at)
@@ -62,8 +63,9 @@ as $$
       when delivery_group.linger_until > clock.now and delivery_group.turn_at > clock.now then delivery_group.turn_at
     end,
     'blocked_because', case when queue.status in ('QUEUED', 'RETRY') then pause.reason end,
+    'waits_for', blocked.head,
     'rows_ahead', case
-      when queue.status in ('QUEUED', 'RETRY') then (
+      when queue.status in ('QUEUED', 'RETRY') and blocked.conversion_id is null then (
         select pg_catalog.count(*)
         from (
           (
@@ -122,6 +124,7 @@ as $$
   join relay.delivery_group on delivery_group.group_id = conversion.group_id
   join relay.provider_health_state on provider_health_state.group_id = conversion.group_id
   left join relay.provider_circuit on provider_circuit.provider_key = delivery_group.provider_key
+  left join relay.blocked on blocked.conversion_id = conversion.conversion_id
   left join relay.quota on quota.quota_key = delivery_group.quota_key
   left join lateral relay.read_budget(quota, clock.now) as budget on quota.quota_key is not null
   -- Of two pauses the longer one.
@@ -156,7 +159,7 @@ as $$
 $$;
 
 comment on function relay.explain_conversion is
-  'One conversion as a JSON document: where it stands, the first thing that blocks it (a hold, a pause, a circuit, the '
+  'One conversion as a JSON document: where it stands, the first thing that blocks it (a hold, another write of its order, which waits_for names, a pause, a circuit, the '
   'provider''s wish, its own time, the request budget, slots, nothing) and until when, how many rows of its group go before '
   'it (counted to 10001), until when the provider takes it, and its whole timeline. Null where there is none.';
 

@@ -19,6 +19,7 @@ begin
   if v_receipt.attempt_id is null then
     return 0;
   end if;
+  perform relay.call_orders(array[v_receipt.group_id], v_receipt.conversion_ids, v_now);
   perform relay.increment_provider_upload_metrics(
     v_receipt.group_id, 0, pg_catalog.cardinality(v_receipt.conversion_ids), 0, 0, 0, 0, v_now
   );

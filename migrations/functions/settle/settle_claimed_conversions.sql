@@ -305,6 +305,7 @@ begin
     for no key update;
     perform relay.call_groups(array[v_claim.group_id], array[v_back]);
   end if;
+  perform relay.call_orders(array[v_claim.group_id], v_claim.conversion_ids, v_now);
   perform relay.increment_provider_upload_metrics(
     v_claim.group_id, (p_attempt_id is not null)::integer, completed, failed, retry, held, submitted, v_now
   );

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::limits::FUTURE_LIMIT;
 use crate::domain::{
-    Conversion, ConversionId, ConversionInput, Country, Digest, FieldError, ProviderKey, SiteId,
+    Conversion, ConversionId, ConversionInput, Country, Digest, FieldError, OrderHash, ProviderKey, SiteId,
 };
 use crate::providers::Registry;
 use crate::store::{EnqueueResult, NewConversion, SiteDefaults, Store, StoreError};
@@ -80,7 +81,7 @@ impl Producer {
         if new.is_empty() {
             return Ok(answers);
         }
-        let kept = self.store.enqueue_offline_conversions(&new).await?;
+        let kept = self.store.take_in_offline_conversions(&new).await?;
         for ((conversion, answer), origin) in new.iter().zip(kept).zip(origins) {
             if let ItemAnswer::Taken { providers, .. } = &mut answers[origin] {
                 providers.push(ProviderAnswer {
@@ -155,6 +156,7 @@ impl Producer {
                 site,
                 provider,
                 digest: digest(&admitted.conversion),
+                order_hash: order_hash(&admitted.conversion),
                 conversion: admitted.conversion,
                 due_at: admitted.due_at.max(ahead),
                 expires_at: admitted.expires_at,
@@ -169,8 +171,19 @@ impl Producer {
 fn digest(conversion: &Conversion) -> Digest {
     let json =
         serde_json::to_vec(conversion).expect("a conversion is plain data, which JSON can always hold");
-    let sha256: [u8; 32] = Sha256::digest(json).into();
-    let mut digest = [0; 16];
-    digest.copy_from_slice(&sha256[..16]);
-    Digest(digest)
+    Digest(first_half(Sha256::digest(json).into()))
+}
+
+/// Of the conversion action and the order's id, for which the external id stands in: what a platform knows the order by.
+/// Neither holds control characters, so the one between them keeps them apart.
+fn order_hash(conversion: &Conversion) -> OrderHash {
+    let action = conversion.conversion_action.as_deref().unwrap_or_default();
+    let order = conversion.order_id.as_deref().unwrap_or(&conversion.external_id);
+    OrderHash(Uuid::from_bytes(first_half(Sha256::digest(format!("{action}\0{order}")).into())))
+}
+
+fn first_half(sha256: [u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&sha256[..16]);
+    half
 }

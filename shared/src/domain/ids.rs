@@ -78,3 +78,7 @@ impl fmt::Display for ClaimToken {
 /// The first 16 bytes of a SHA-256: enough to tell contents apart, short enough to keep beside every key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
+
+/// Which order a conversion writes, among those of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderHash(pub Uuid);

@@ -18,7 +18,7 @@ pub use conversion::{ClickIds, Consent, ConsentState, Conversion, Kind, User};
 pub use country::Country;
 pub use error_code::ErrorCode;
 pub use field_error::FieldError;
-pub use ids::{AttemptId, ClaimToken, ConversionId, Digest, GroupId, KeyVersion, RunId, SiteId};
+pub use ids::{AttemptId, ClaimToken, ConversionId, Digest, GroupId, KeyVersion, OrderHash, RunId, SiteId};
 pub use input::{ConversionInput, INPUT_FIELDS, UserInput};
 pub use omitted::{Omitted, OptionalPart};
 pub use outcome::{Outcome, Status};

@@ -6,7 +6,7 @@ use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::domain::{Conversion, ConversionId, Digest, ProviderKey, SiteId};
+use crate::domain::{Conversion, ConversionId, Digest, OrderHash, ProviderKey, SiteId};
 
 /// A conversion ready to be kept.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct NewConversion {
     pub conversion: Conversion,
     /// Of its content, to tell a repetition from a conflict.
     pub digest: Digest,
+    /// Which order it writes: of these one is in flight at a time.
+    pub order_hash: OrderHash,
     /// The first time it can go; now where there is none.
     pub due_at: Option<Timestamp>,
     /// The last.
@@ -39,6 +41,12 @@ pub enum EnqueueResult {
     Conflict,
     /// Too old for the provider: not taken in.
     Expired,
+    /// Taken in, and over at once: a newer value of its order was written.
+    Superseded,
+    /// Taken in, and over at once: its order was delivered under another id.
+    OrderDelivered,
+    /// Taken in, and a dead letter at once: what it adjusts was never delivered.
+    OriginalFailed,
 }
 
 /// The answer for one conversion.
@@ -52,7 +60,7 @@ pub struct Enqueued {
 
 impl Store {
     /// Takes conversions in, at most 10,000 at once, in one transaction. One answer per conversion, in order.
-    pub async fn enqueue_offline_conversions(
+    pub async fn take_in_offline_conversions(
         &self,
         new: &[NewConversion],
     ) -> Result<Vec<Enqueued>, StoreError> {
@@ -64,10 +72,13 @@ impl Store {
         let due_at: Vec<Option<Timestamp>> = new.iter().map(|row| row.due_at).collect();
         let expires_at: Vec<Timestamp> = new.iter().map(|row| row.expires_at).collect();
         let payloads: Vec<Json<&Conversion>> = new.iter().map(|row| Json(&row.conversion)).collect();
+        let order_hashes: Vec<Uuid> = new.iter().map(|row| row.order_hash.0).collect();
+        let order_keys: Vec<Option<&str>> =
+            new.iter().map(|row| row.conversion.order_id.as_deref()).collect();
         let rows = self
             .query(
                 "select result, conversion_id \
-                 from relay.enqueue_offline_conversions($1, $2, $3, $4, $5, $6, $7, $8)",
+                 from relay.take_in_offline_conversions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 &[
                     (&sites, Type::UUID_ARRAY),
                     (&providers, Type::TEXT_ARRAY),
@@ -77,6 +88,8 @@ impl Store {
                     (&due_at, Type::TIMESTAMPTZ_ARRAY),
                     (&expires_at, Type::TIMESTAMPTZ_ARRAY),
                     (&payloads, Type::JSONB_ARRAY),
+                    (&order_hashes, Type::UUID_ARRAY),
+                    (&order_keys, Type::TEXT_ARRAY),
                 ],
             )
             .await?;
@@ -91,6 +104,9 @@ impl Store {
                     "duplicate" => EnqueueResult::Duplicate,
                     "conflict" => EnqueueResult::Conflict,
                     "expired" => EnqueueResult::Expired,
+                    "superseded" => EnqueueResult::Superseded,
+                    "order_delivered" => EnqueueResult::OrderDelivered,
+                    "original_failed" => EnqueueResult::OriginalFailed,
                     _ => return Err(StoreError::Unexpected("an unknown result of an enqueue")),
                 };
                 let conversion_id = row.get::<_, Option<i64>>("conversion_id").map(ConversionId);

@@ -216,12 +216,13 @@ async fn a_row_that_fails_every_request_does_not_keep_a_small_groups_circuit_ope
     world.assert_accounted_for().await
 }
 
-/// Rows of one order, which never share a request: a claim of them is cut into as many parts.
+/// Rows of one order that count for an action each. They never share a request: a claim of them is cut into as many parts.
 async fn enqueue_one_order(world: &World, directive: &str, rows: usize) -> anyhow::Result<()> {
     let site = world.site(json!({})).await?;
     let order = |number| {
         let mut row = row("part", directive, number);
         row["order_id"] = json!("one");
+        row["conversion_action"] = json!(format!("customers/1234567890/conversionActions/{}", 100 + number));
         row
     };
     let rows: Vec<_> = (0..rows).map(order).collect();

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
 use rand::RngExt;
-use shared::domain::{Conversion, Digest, Kind, ProviderKey, SiteId};
+use shared::domain::{Conversion, Digest, Kind, OrderHash, ProviderKey, SiteId};
 use shared::store::{EnqueueResult, NewConversion, Store};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::ground::{Ground, Phase};
 use super::stage::Stage;
@@ -59,7 +60,7 @@ pub(super) async fn run(stage: Arc<Stage>, ground: Arc<Ground>) -> anyhow::Resul
 /// Offers a batch until its answer is seen; how many were new in that answer.
 async fn bring(store: &Store, ground: &Ground, batch: &[NewConversion]) -> usize {
     loop {
-        match store.enqueue_offline_conversions(batch).await {
+        match store.take_in_offline_conversions(batch).await {
             Ok(answers) => {
                 let of = |result| answers.iter().filter(|answer| answer.result == result).count();
                 let (queued, known) = (of(EnqueueResult::Queued), of(EnqueueResult::Duplicate));
@@ -96,6 +97,7 @@ fn conversion(site: SiteId, number: usize) -> NewConversion {
             custom_variables: Default::default(),
         },
         digest: Digest(digest),
+        order_hash: OrderHash(Uuid::from_bytes(digest)),
         due_at: None,
         // Some go first.
         expires_at: now + if number.is_multiple_of(10) { 24.hours() } else { 1_000.hours() },

@@ -2,6 +2,7 @@
 
 use super::{Mutation, edit, edit_all, mutation};
 
+const COUNT: &str = "order/count_endings";
 const CLAIM: &str = "claim/claim_offline_conversion_jobs_v2";
 const SPLIT: &str = "claim/split_claim";
 const WAKE: &str = "claim/wake_groups";
@@ -243,17 +244,17 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         )],
     ),
     mutation(
-        CLAIM,
+        COUNT,
         "writes the metrics of what expired in the order of the line",
         "delivery::line::a_claim_and_the_expiry_walk_never_wait_for_each_other_in_a_ring",
         &[
             edit(
-                "group by batch.group_id\n    order by batch.group_id\n",
-                "group by batch.group_id\n    order by min(batch.place)\n",
+                "group by one.group_id\n    order by one.group_id\n",
+                "group by one.group_id\n    order by min(one.place)\n",
             ),
             edit(
-                "from unnest(v_groups, v_expired) as batch (group_id, expired)",
-                "from unnest(v_groups, v_expired) with ordinality as batch (group_id, expired, place)",
+                "from unnest(p_group_ids, p_outcomes) as one (group_id, outcome)",
+                "from unnest(p_group_ids, p_outcomes) with ordinality as one (group_id, outcome, place)",
             ),
         ],
     ),

@@ -2,7 +2,7 @@
 
 use super::{Mutation, edit, edit_all, mutation};
 
-const ENQUEUE: &str = "enqueue/enqueue_offline_conversions";
+const ENQUEUE: &str = "enqueue/take_in_offline_conversions";
 const CALL: &str = "enqueue/call_groups";
 const EXPIRE: &str = "expiry/expire_conversions";
 

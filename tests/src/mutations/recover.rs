@@ -69,7 +69,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         LAPSED,
         "never gives a row up that kills its runners",
         "delivery::crashes::a_row_whose_claims_are_lost_twenty_times_ends",
-        &[edit_all("lost.lost_claims >= 20", 4, "false")],
+        &[edit_all("lost.lost_claims >= 20", 5, "false")],
     ),
     mutation(
         LAPSED,
@@ -136,8 +136,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "sends what may have been delivered elsewhere",
         "delivery::crashes::a_dead_letter_that_may_have_been_delivered_goes_nowhere_else",
         &[
-            edit("dead.sent_target, told.seq,", "null, told.seq,"),
-            edit("dead.omitted, dead.sent_target is not null", "dead.omitted, false"),
+            edit_all("dead.sent_target, told.seq,", 2, "null, told.seq,"),
+            edit_all("dead.omitted, dead.sent_target is not null", 2, "dead.omitted, false"),
         ],
     ),
     mutation(

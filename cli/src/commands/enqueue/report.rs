@@ -25,6 +25,9 @@ pub(super) struct Report {
     duplicate: u64,
     conflict: u64,
     expired: u64,
+    superseded: u64,
+    order_delivered: u64,
+    original_failed: u64,
     invalid: u64,
     dropped_identifiers: u64,
     errors: Vec<LineError>,
@@ -52,6 +55,9 @@ impl Report {
             duplicate: 0,
             conflict: 0,
             expired: 0,
+            superseded: 0,
+            order_delivered: 0,
+            original_failed: 0,
             invalid: 0,
             dropped_identifiers: 0,
             errors: Vec::new(),
@@ -80,6 +86,9 @@ impl Report {
                         EnqueueResult::Duplicate => (&mut self.duplicate, "", ""),
                         EnqueueResult::Conflict => (&mut self.conflict, "external_id", CONFLICT),
                         EnqueueResult::Expired => (&mut self.expired, "occurred_at", EXPIRED),
+                        EnqueueResult::Superseded => (&mut self.superseded, "", ""),
+                        EnqueueResult::OrderDelivered => (&mut self.order_delivered, "", ""),
+                        EnqueueResult::OriginalFailed => (&mut self.original_failed, "", ""),
                     };
                     *count += 1;
                     let reason = format!("{reason} ({})", answer.provider_key);
@@ -140,6 +149,9 @@ impl Report {
             (self.duplicate, "duplicate"),
             (self.conflict, "conflict"),
             (self.expired, "expired"),
+            (self.superseded, "superseded by a newer value"),
+            (self.order_delivered, "of an order that was delivered"),
+            (self.original_failed, "of an order that was never delivered"),
             (self.invalid, "invalid"),
         ];
         let met: Vec<String> = counts
@@ -153,7 +165,12 @@ impl Report {
         } else {
             ""
         };
-        format!("{} lines: {met}{held}", grouped(self.lines))
+        let dead = if self.original_failed > 0 {
+            "\nwhat adjusts an order that was never delivered is a dead letter: redrive it after its original"
+        } else {
+            ""
+        };
+        format!("{} lines: {met}{held}{dead}", grouped(self.lines))
     }
 }
 
