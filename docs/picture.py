@@ -1,4 +1,4 @@
-"""Draws a terminal's text as SVG: cargo run -q -- demo | python3 docs/picture.py 'cargo run -- demo' 10 13 > docs/demo.svg
+"""Draws a terminal's text as SVG: cargo run -q -- demo | python3 docs/picture.py 'cargo run -- demo' 10 14 > docs/demo.svg
 
 The two numbers are the first and the last step of the demo that the picture shows.
 """

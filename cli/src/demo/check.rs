@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::engine::tasks::recover;
+use shared::engine::tasks::{confirm, recover};
 use shared::store::{AuditFault, ConversionCount, GroupStanding};
 
 use super::Run;
@@ -10,12 +10,11 @@ use super::circuit::CircuitSeen;
 use super::proof::{Sums, Witness, number};
 
 /// Every class of outcome that conversions of the demo meet: status, and outcome where it has one.
-const CLASSES: [(&str, Option<&str>); 12] = [
+const CLASSES: [(&str, Option<&str>); 11] = [
     ("COMPLETED", Some("delivered")),
     ("COMPLETED", Some("duplicate")),
     ("COMPLETED", Some("unmatched")),
     ("COMPLETED", Some("superseded")),
-    ("SUBMITTED", Some("submitted")),
     ("FAILED", Some("rejected")),
     ("FAILED", Some("expired")),
     ("RETRY", Some("retry")),
@@ -60,6 +59,7 @@ pub(super) struct Evidence<'a> {
     pub(super) witness: &'a Witness,
     pub(super) metrics: &'a [GroupStanding],
     pub(super) runs: &'a [Run],
+    pub(super) confirmed: &'a [confirm::Answer],
     pub(super) claimed_by_the_dead: u64,
     pub(super) came_back: CameBack,
     pub(super) recovered: &'a recover::Answer,
@@ -74,6 +74,7 @@ impl Evidence<'_> {
             self.history(),
             self.once(),
             self.as_we_say(),
+            self.receipts(),
             self.metrics(),
             self.dead(),
             self.circuit(),
@@ -122,14 +123,10 @@ impl Evidence<'_> {
         let total = |count: fn(&GroupStanding) -> i64| {
             u64::try_from(self.metrics.iter().map(count).sum::<i64>()).unwrap_or(0)
         };
-        let metrics = [
-            total(|group| group.completed_total),
-            total(|group| group.failed_total),
-            total(|group| group.submitted_total),
-        ];
-        let answers =
-            self.runs.iter().map(|run| [run.answer.completed, run.answer.failed, run.answer.submitted]);
-        let answers = answers.fold([0; 3], |sum, run| std::array::from_fn(|place| sum[place] + run[place]));
+        let metrics = [total(|group| group.completed_total), total(|group| group.failed_total)];
+        let runs = self.runs.iter().map(|run| [run.answer.completed, run.answer.failed]);
+        let answers = runs.chain(self.confirmed.iter().map(|answer| [answer.completed, answer.failed]));
+        let answers = answers.fold([0; 2], |sum, run| std::array::from_fn(|place| sum[place] + run[place]));
         // What ended because its order was over had no request, and is in no run's answer.
         let unsent = |status: &str| {
             let ended = self.conversions.iter().filter(|one| one.status == status);
@@ -138,12 +135,22 @@ impl Evidence<'_> {
                 .map(number)
                 .sum::<u64>()
         };
-        let answers = [answers[0] + unsent("COMPLETED"), answers[1] + unsent("FAILED"), answers[2]];
-        let sums = [self.sums.completed, self.sums.failed, self.sums.submitted];
+        let answers = [answers[0] + unsent("COMPLETED"), answers[1] + unsent("FAILED")];
+        let sums = [self.sums.completed, self.sums.failed];
         Check {
             fact: "metrics and the answers of the runs say the same",
             ok: metrics == sums && answers == sums,
             figures: format!("{sums:?} in the queue, {metrics:?} in metrics, {answers:?} in answers"),
+        }
+    }
+
+    fn receipts(&self) -> Check {
+        let read: u64 = self.confirmed.iter().map(|answer| answer.processed).sum();
+        let submitted = self.sums.submitted;
+        Check {
+            fact: "every receipt was read, and nothing is submitted any more",
+            ok: submitted == 0 && read > 0,
+            figures: format!("{read} receipts settled, {submitted} conversions submitted"),
         }
     }
 

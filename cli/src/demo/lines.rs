@@ -66,6 +66,9 @@ impl Writer {
         lines.extend(self.told(Site::Aurora, "error.EVENT_TIME_INVALID", 6));
 
         lines.extend(self.plain(Site::Borealis, 119));
+        // Taken, and found wanting later: the receipt says how many and never which.
+        lines.extend(self.told(Site::Borealis, "reason.INVALID_EVENT", 2));
+        lines.extend(self.told(Site::Aurora, "reason.CLICK_NOT_FOUND", 1));
         lines.extend(self.told(Site::Borealis, "reset*1", 1));
         lines.extend(self.plain(Site::Delta, 139));
         lines.extend(self.told(Site::Delta, "timeout*1", 1));

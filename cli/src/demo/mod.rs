@@ -1,7 +1,7 @@
 //! `relay demo`: the whole path on real parts, from nothing to a proof, in half a minute.
 //!
 //! It starts a PostgreSQL of its own and the stand-in for Google, takes some four thousand conversions in at the
-//! producer's door, runs the code of the `runner` and `recover` functions on them, kills a runner in the middle, and
+//! producer's door, runs the code of the `runner`, `recover` and `confirm` functions on them, kills a runner in the middle, and
 //! accounts for every conversion. It needs nothing but this repository, changes nothing outside its own folder, and
 //! leaves neither a process nor a file behind.
 
@@ -23,7 +23,7 @@ use std::fmt;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
-use shared::engine::tasks::{recover, upload};
+use shared::engine::tasks::{confirm, recover, upload};
 use shared::store::ConversionCount;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -86,6 +86,8 @@ pub struct Demo {
     pub runs: Vec<Run>,
     /// The run of recover.
     pub recovered: recover::Answer,
+    /// The readings of receipts, in order.
+    pub confirmed: Vec<confirm::Answer>,
     /// The circuit of the site whose platform was down. In life it opens for 5 to 6 minutes.
     pub circuit: Vec<CircuitSeen>,
     /// Seconds that circuits open for in the demo.

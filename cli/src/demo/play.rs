@@ -9,7 +9,7 @@ use shared::delivery::Deadline;
 use shared::delivery::limits::lease;
 use shared::domain::{ConversionId, ProviderKey};
 use shared::engine::Fields;
-use shared::engine::tasks::{recover, upload};
+use shared::engine::tasks::{confirm, recover, upload};
 use shared::store::Change;
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use super::killed::{Killed, kill_a_runner};
 use super::lines::Writer;
 use super::proof::{Sums, find_timeline, hear_the_witness};
 use super::sites::{COUNTRY, Site};
-use super::stage::{HTTP_TIMEOUT, Stage, prepare};
+use super::stage::{HTTP_TIMEOUT, PROCESSING, Stage, prepare};
 use super::story::Story;
 use super::{Demo, Run, tell};
 use crate::postgres::ThrowawayPostgres;
@@ -44,6 +44,15 @@ const PROBES_MAX: usize = 6;
 /// The longest that one round of the circuit takes: open, probed, and a run.
 const CIRCUIT_TIME: Duration = Duration::from_secs(6);
 
+/// The run over what goes again because of a receipt.
+pub(super) const AGAIN: &str = "the receipts: what goes again";
+
+/// Receipts are asked for at once; a round that finds some of them pending is another round.
+const EARLY_MINUTES: u32 = 60;
+
+/// Rounds until two that are wrong among a hundred are found, and some.
+const RECEIPT_ROUNDS_MAX: usize = 20;
+
 /// The demo has eight.
 const GROUPS_MAX: i32 = 100;
 
@@ -56,6 +65,7 @@ struct Plot<'a> {
     runs: Vec<Run>,
     faults_told: BTreeSet<String>,
     recovered: Option<recover::Answer>,
+    confirmed: Vec<confirm::Answer>,
     /// Whether a run went on when the dead runner's lease had lapsed: whoever claims takes back what has lapsed, so that
     /// recover may have found nothing.
     lapsed_unseen: bool,
@@ -78,6 +88,7 @@ pub(super) async fn play(server: &ThrowawayPostgres, story: &mut Story) -> anyho
         runs: Vec::new(),
         faults_told: BTreeSet::new(),
         recovered: None,
+        confirmed: Vec::new(),
         lapsed_unseen: false,
     };
     let (killed, lost) = plot.kill().await?;
@@ -85,6 +96,7 @@ pub(super) async fn play(server: &ThrowawayPostgres, story: &mut Story) -> anyho
     let circuit = plot.outage(&killed).await?;
     plot.recover(&killed).await?;
     plot.evening().await?;
+    plot.receipts().await?;
     let demo = plot.account(killed, &lost, circuit).await?;
     stage.sandbox.stop().await;
     Ok(demo)
@@ -186,6 +198,28 @@ impl Plot<'_> {
         self.run("the evening").await
     }
 
+    /// Everything that was submitted comes to its end. In life each round takes half an hour.
+    async fn receipts(&mut self) -> anyhow::Result<()> {
+        tell::receipts(self.story);
+        for _ in 0..RECEIPT_ROUNDS_MAX {
+            sleep(PROCESSING).await;
+            let request = confirm::Request { early_minutes: EARLY_MINUTES, ..confirm::Request::default() };
+            let deadline = Deadline::after(RUN_LIMIT);
+            let answer =
+                confirm::run(&self.stage.context, &request, deadline, CancellationToken::new()).await?;
+            if answer.total == 0 {
+                break;
+            }
+            tell::confirmed(self.story, &answer);
+            let goes_again = answer.retry > 0;
+            self.confirmed.push(answer);
+            if goes_again {
+                self.run_quietly(AGAIN).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn run(&mut self, title: &'static str) -> anyhow::Result<()> {
         self.run_quietly(title).await?;
         self.tell_run("");
@@ -235,6 +269,7 @@ impl Plot<'_> {
             witness: &witness,
             metrics: &metrics,
             runs: &self.runs,
+            confirmed: &self.confirmed,
             claimed_by_the_dead: lost.len() as u64,
             came_back: if self.lapsed_unseen { CameBack::WithAnyClaim } else { CameBack::WithRecover },
             recovered: &recovered,
@@ -252,6 +287,7 @@ impl Plot<'_> {
             killed,
             runs: self.runs,
             recovered,
+            confirmed: self.confirmed,
             circuit,
             circuit_open_seconds: CIRCUIT_OPEN_SECONDS,
             timeline,

@@ -17,6 +17,9 @@ pub(super) const HTTP_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// What each answer of the stand-in takes: about what a platform's front end in the same region takes at best.
 pub(super) const LATENCY: Duration = Duration::from_millis(25);
 
+/// How long the stand-in makes up its mind about what it took; Google takes half an hour.
+pub(super) const PROCESSING: Duration = Duration::from_millis(300);
+
 /// The database that every new server has.
 const DATABASE: &str = "postgres";
 
@@ -39,7 +42,8 @@ pub(super) async fn prepare(server: &ThrowawayPostgres) -> anyhow::Result<Migrat
 impl Stage {
     /// Starts the stand-in, and opens what tasks work with, as the login that may call functions and nothing else.
     pub(super) async fn set(server: &ThrowawayPostgres) -> anyhow::Result<Self> {
-        let options = sandbox::Options { latency: LATENCY, ..sandbox::Options::default() };
+        let options =
+            sandbox::Options { latency: LATENCY, processing: PROCESSING, ..sandbox::Options::default() };
         let sandbox = sandbox::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), options).await?;
         let vault_key = new_vault_key().context("make a vault key")?;
         let settings = HashMap::from([

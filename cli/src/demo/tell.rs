@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::boot::Migrated;
-use shared::engine::tasks::recover;
+use shared::engine::tasks::{confirm, recover};
 
 use super::circuit::CircuitSeen;
 use super::door::Door;
@@ -149,6 +149,28 @@ pub(super) fn recovered(story: &Story, answer: &recover::Answer) {
     ));
 }
 
+pub(super) fn receipts(story: &mut Story) {
+    story.step("Receipts: what the Data Manager API took comes to its end");
+    story.say(
+        "It tells later, in life after half an hour, and only counts. What was sent and how many it counts tell some; the \
+         rest goes again in parts, under the same transaction ids",
+    );
+}
+
+pub(super) fn confirmed(story: &Story, answer: &confirm::Answer) {
+    let ends = [(answer.failed, "failed"), (answer.retry, "go again to find out which were meant")];
+    let ends: String = ends
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {} {what}", thousands(*count)))
+        .collect();
+    story.line(&format!(
+        "{:>3} receipts settled: {:>5} completed{ends}",
+        answer.processed,
+        thousands(answer.completed)
+    ));
+}
+
 /// Everything that is told once it is over.
 pub(super) fn ending(story: &mut Story, demo: &Demo) {
     outcomes(story, demo);
@@ -165,6 +187,7 @@ fn outcomes(story: &mut Story, demo: &Demo) {
         let outcome = count.outcome.as_deref().unwrap_or("–");
         let code = count.code.as_deref().unwrap_or("–");
         let code = code.rsplit('.').next().unwrap_or(code);
+        let code = code.trim_start_matches("PROCESSING_ERROR_REASON_");
         let why = meaning(&count.status, count.outcome.as_deref(), Some(code));
         story.line(&format!(
             "{}{:>6}  {:<11} {:<34} {}",
@@ -219,7 +242,9 @@ fn timeline(story: &mut Story, demo: &Demo) {
 
 fn rates(story: &mut Story, demo: &Demo) {
     story.step("How fast");
-    for run in demo.runs.iter().filter(|run| run.conversions_per_second > 0.0) {
+    // What goes again for a receipt is a few requests that wait for their answers.
+    let told = |run: &&Run| run.conversions_per_second > 0.0 && run.title != super::play::AGAIN;
+    for run in demo.runs.iter().filter(told) {
         story.line(&format!(
             "{:<38}{:>7} conversions/s   ({:.2} s)",
             run.title,
