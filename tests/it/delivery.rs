@@ -14,6 +14,7 @@ mod fencing;
 mod floor;
 mod holds;
 mod line;
+mod mixtures;
 mod outage;
 mod pauses;
 mod probes;
