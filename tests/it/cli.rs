@@ -1,5 +1,6 @@
 //! The `relay` command line: the real binary against a real database, as an operator and a script see it.
 
+mod answers;
 mod bad_input;
 mod codes;
 mod credentials;

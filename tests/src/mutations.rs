@@ -1,5 +1,6 @@
 //! Faults to put into the SQL one at a time: each guard is there for a reason, and a test must miss it.
 
+mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
@@ -59,6 +60,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
     ]

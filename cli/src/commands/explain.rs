@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::boot::{self, Config};
-use shared::domain::ProviderKey;
+use shared::domain::{Omitted, ProviderKey};
 use shared::providers::{Reason, Registry, reasons};
 use shared::store::{FoundConversion, TaxonomyOverride};
 
@@ -99,6 +99,30 @@ struct Event {
     http_status: Option<i64>,
     provider_request_id: Option<String>,
     next_attempt_at: Option<Timestamp>,
+    /// Bits of what it went without from then on.
+    omitted: Option<i16>,
+    #[serde(default)]
+    foreign_duplicate: bool,
+}
+
+/// What a duplicate means that no request of ours brought there.
+const FOREIGN_DUPLICATE: &str = "FOREIGN_DUPLICATE";
+
+impl Event {
+    /// The code that says most of it.
+    fn telling_code(&self) -> Option<&str> {
+        if self.foreign_duplicate { Some(FOREIGN_DUPLICATE) } else { self.code.as_deref() }
+    }
+
+    /// What happened, and what it went without.
+    fn name(&self) -> String {
+        let omitted: Vec<_> = Omitted::from_bits(self.omitted.unwrap_or(0)).names().collect();
+        match (omitted.is_empty(), self.foreign_duplicate) {
+            (true, false) => self.event.clone(),
+            (true, true) => format!("{} (foreign)", self.event),
+            (false, _) => format!("{} (without {})", self.event, omitted.join(", ")),
+        }
+    }
 }
 
 /// The document with the reason of where it stands, and a sentence for each step that it took.
@@ -112,12 +136,14 @@ fn spoken(
     let steps = document["timeline"].as_array_mut().into_iter().flatten();
     for (step, event) in steps.zip(&conversion.timeline) {
         let says = event
-            .code
-            .as_deref()
+            .telling_code()
             .and_then(|code| reasons::find(registry, &conversion.provider_key, code))
             .or_else(|| reasons::of_outcome(&event.event))
             .map(|reason| reason.says);
         step["says"] = json!(says);
+        if let Some(bits) = event.omitted {
+            step["omitted"] = json!(Omitted::from_bits(bits).names().collect::<Vec<_>>());
+        }
     }
     document
 }
@@ -125,7 +151,8 @@ fn spoken(
 /// Why it stands where it stands, whose move it is, and what happens next. What keeps it there says what happens; its
 /// last code says why, where it has one.
 fn reason(conversion: &Conversion, overrides: &[TaxonomyOverride], registry: &Registry) -> Option<Reason> {
-    let code = conversion.last_error.as_deref();
+    let is_foreign = conversion.timeline.last().is_some_and(|last| last.foreign_duplicate);
+    let code = if is_foreign { Some(FOREIGN_DUPLICATE) } else { conversion.last_error.as_deref() };
     let by_code = code.and_then(|code| reasons::find(registry, &conversion.provider_key, code));
     let place = match conversion.blocked_by.as_deref() {
         Some(blocked_by) => reasons::of_blockade(blocked_by),
@@ -156,7 +183,7 @@ fn text(conversion: &Conversion, reason: Option<&Reason>, registry: &Registry) -
     let rows = conversion.timeline.iter().map(|event| {
         vec![
             time(event.at),
-            event.event.clone(),
+            event.name(),
             event.code.clone().unwrap_or_default(),
             event.http_status.map_or_else(String::new, |status| status.to_string()),
             event.next_attempt_at.map_or_else(String::new, time),

@@ -1,11 +1,13 @@
 //! `relay holds`: what waits for a mend, why, and `release` where it is mended.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::boot::{self, Config};
 use shared::domain::{ProviderKey, SiteId};
+use shared::providers::{Registry, reasons};
 use shared::store::{Hold, HoldFilter};
 
+use super::meaning::mends;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, table, time};
 
@@ -83,15 +85,24 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         return Ok(Exit::Done);
     }
     let holds = context.store.read_holds(arguments.provider, arguments.site, LIST_MOST).await?;
-    output.answer(&json!({ "ok": true, "holds": holds }), || list(&holds))?;
+    let spoken: Vec<_> = holds.iter().map(|hold| spoken(hold, &context.registry)).collect();
+    output.answer(&json!({ "ok": true, "holds": spoken }), || list(&holds, &context.registry))?;
     Ok(Exit::Done)
 }
 
-fn list(holds: &[Hold]) -> String {
+/// A hold with its reason.
+fn spoken(hold: &Hold, registry: &Registry) -> Value {
+    let mut document = json!(hold);
+    document["reason"] = json!(reasons::find(registry, &hold.provider_key, &hold.code));
+    document
+}
+
+fn list(holds: &[Hold], registry: &Registry) -> String {
     if holds.is_empty() {
         return "nothing is held".to_owned();
     }
-    table(&HOLDS, holds.iter().map(line))
+    let codes = holds.iter().map(|hold| (hold.provider_key.as_str(), hold.code.as_str()));
+    format!("{}{}", table(&HOLDS, holds.iter().map(line)), mends(registry, codes))
 }
 
 fn line(hold: &Hold) -> Vec<String> {

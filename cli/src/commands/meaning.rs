@@ -14,12 +14,25 @@ pub(super) fn meanings<'a>(
     registry: &Registry,
     codes: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
+    told(registry, codes, |reason| reason.says.to_owned())
+}
+
+/// The same, with what to do about each.
+pub(super) fn mends<'a>(registry: &Registry, codes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    told(registry, codes, |reason| format!("{} {}", reason.says, reason.mend.unwrap_or_default()))
+}
+
+fn told<'a>(
+    registry: &Registry,
+    codes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    tell: impl Fn(&Reason) -> String,
+) -> String {
     let codes: BTreeSet<(&str, &str)> = codes.into_iter().collect();
     let rows: Vec<_> = codes
         .into_iter()
         .filter_map(|(provider, code)| {
             let reason = reasons::find(registry, provider, code)?;
-            Some(vec![code.to_owned(), reason.says.to_owned()])
+            Some(vec![code.to_owned(), tell(&reason)])
         })
         .collect();
     if rows.is_empty() { String::new() } else { format!("\n\n{}", table(&MEANINGS, rows)) }

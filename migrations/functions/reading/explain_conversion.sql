@@ -100,6 +100,9 @@ as $$
             'code', outcome.code,
             'retry_count', outcome.retry_count,
             'next_attempt_at', outcome.next_attempt_at,
+            'omitted', outcome.omitted,
+            -- The provider has it, and no request of ours can have brought it there.
+            'foreign_duplicate', case when outcome.outcome = 'DUPLICATE' and outcome.attempt_id is not null then true end,
             'attempt_id', outcome.attempt_id,
             'run_id', attempt.run_id,
             'transport', attempt.transport,
@@ -114,6 +117,28 @@ as $$
         from relay.conversion_outcome as outcome
         left join relay.provider_upload_attempts as attempt on attempt.attempt_id = outcome.attempt_id
         where outcome.conversion_id = p_conversion_id
+      ),
+      '[]'
+    ) || coalesce(
+      (
+        -- A receipt that is settled whole wrote no outcome for each of its conversions.
+        select pg_catalog.jsonb_build_array(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+          'at', receipt.settled_at,
+          'event', receipt.outcome,
+          'code', coalesce(receipt.code, 'RECEIPT_TOLD'),
+          'attempt_id', receipt.attempt_id,
+          'provider_request_id', receipt.provider_request_id,
+          'request_conversions', pg_catalog.cardinality(receipt.conversion_ids)
+        )))
+        from (
+          select outcome.outcome, outcome.attempt_id
+          from relay.conversion_outcome as outcome
+          where outcome.conversion_id = p_conversion_id
+          order by outcome.seq desc
+          limit 1
+        ) as latest
+        join relay.receipt on receipt.attempt_id = latest.attempt_id
+        where latest.outcome = 'SUBMITTED' and receipt.state = 'SETTLED'
       ),
       '[]'
     )
