@@ -44,11 +44,28 @@ begin
 
   update relay.hold set lifted_at = v_now where hold.hold_id = any (v_hold_ids) and hold.lifted_at is null;
   get diagnostics holds = row_count;
+  -- A group that something else stops stays stopped, by that.
   update relay.delivery_group
-  set hold_id = null, turn_at = greatest(
-    v_now, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
-  )
-  where delivery_group.hold_id = any (v_hold_ids);
+  set
+    hold_id = other.hold_id,
+    turn_at = case
+      when other.hold_id is not null then 'infinity'
+      else greatest(v_now, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until)
+    end
+  from relay.delivery_group as stopped
+  left join lateral (
+    select hold.hold_id
+    from relay.hold
+    where hold.lifted_at is null
+      and (
+        hold.group_id = stopped.group_id and hold.scope in ('site', 'client', 'provider')
+        or hold.provider_key = stopped.provider_key and hold.scope = 'client' and hold.scope_key = stopped.client_key
+        or hold.provider_key = stopped.provider_key and hold.scope = 'provider' and hold.scope_key = stopped.transport
+      )
+    order by hold.hold_id
+    limit 1
+  ) as other on true
+  where stopped.hold_id = any (v_hold_ids) and delivery_group.group_id = stopped.group_id;
   get diagnostics sites = row_count;
 
   with freed as (

@@ -10,8 +10,6 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_hold_id bigint;
 begin
   perform
   from relay.delivery_group
@@ -29,20 +27,7 @@ begin
     return false;
   end if;
 
-  insert into relay.hold (group_id, scope, scope_key, code, opened_at)
-  values (p_group_id, 'site', '', p_code, coalesce(p_now, pg_catalog.clock_timestamp()))
-  on conflict (group_id, scope, scope_key) where lifted_at is null do nothing
-  returning hold.hold_id into v_hold_id;
-  update relay.delivery_group
-  set
-    hold_id = coalesce(v_hold_id, (
-      select hold.hold_id
-      from relay.hold
-      where hold.group_id = p_group_id and hold.scope = 'site' and hold.scope_key = '' and hold.lifted_at is null
-    )),
-    turn_at = 'infinity'
-  where delivery_group.group_id = p_group_id;
-  return v_hold_id is not null;
+  return relay.open_group_hold(p_group_id, 'site', p_code, coalesce(p_now, pg_catalog.clock_timestamp()));
 end;
 $$;
 

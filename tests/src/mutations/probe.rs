@@ -4,7 +4,7 @@ use super::{Mutation, edit, mutation};
 
 const CLAIM: &str = "probe/claim_groups_to_probe";
 const HOLD: &str = "probe/hold_group";
-const LIFT: &str = "probe/lift_probed_hold";
+const LIFT: &str = "holds/release_holds";
 const RESERVE: &str = "probe/reserve_probe_requests";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -42,22 +42,31 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         LIFT,
         "lifts a hold that was lifted",
         "delivery::probes::a_hold_of_several_groups_is_lifted_for_all_of_them_and_once",
-        &[edit(
-            "where hold.hold_id = p_hold_id and hold.lifted_at is null",
-            "where hold.hold_id = p_hold_id",
-        )],
+        &[
+            edit(
+                "hold.hold_id = any (v_hold_ids) and hold.lifted_at is null",
+                "hold.hold_id = any (v_hold_ids)",
+            ),
+            edit(
+                "where hold.lifted_at is null\n    and hold.lifts_at is null",
+                "where hold.lifts_at is null",
+            ),
+        ],
     ),
     mutation(
         LIFT,
         "lets go what other holds parked",
         "delivery::probes::an_action_that_is_mended_lets_its_own_conversions_go",
-        &[edit("where held.hold_id = p_hold_id", "where held.group_id = v_group_id")],
+        &[edit(
+            "from relay.held where held.hold_id = any (v_hold_ids)",
+            "from relay.held where held.group_id in (select h.group_id from relay.hold h where h.hold_id = any (v_hold_ids))",
+        )],
     ),
     mutation(
         LIFT,
         "frees a group that something else holds",
         "delivery::probes::what_else_holds_a_group_keeps_holding_it",
-        &[edit("and hold.scope in ('site', 'client', 'provider')", "and false")],
+        &[edit("where hold.lifted_at is null\n      and (", "where false\n      and (")],
     ),
     mutation(
         RESERVE,
