@@ -21,8 +21,9 @@ const READ_PER_ROW: f64 = 3.0;
 /// And four times what it takes where rows are scarce: so far it counts to share them out.
 const READ_TO_SHARE: usize = 4;
 
-/// And besides: what is next in each group that it visits, the group itself, its circuit.
-const READ_BESIDES: f64 = 500.0;
+/// And besides: what is next in each group that it visits, the group itself, its circuit; and another count where the first
+/// groups had less than their share. A plan that is wrong reads tens of thousands.
+const READ_BESIDES: f64 = 1_500.0;
 
 /// A call of each function, checked or not.
 struct Caller {
