@@ -38,11 +38,12 @@ begin
     from freed
   )
   insert into relay.ready (
-    group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, maybe_delivered
+    group_id, band, next_attempt_at, conversion_id, expires_at, target, seq, retry_count, omitted, maybe_delivered
   )
   select
     freed.group_id, case when freed.expires_at < v_now + interval '48 hours' then 0 else 1 end, v_now,
-    freed.conversion_id, freed.expires_at, freed.target, freed.seq + 1, freed.retry_count, freed.maybe_delivered
+    freed.conversion_id, freed.expires_at, freed.target, freed.seq + 1, freed.retry_count, freed.omitted,
+    freed.maybe_delivered
   from freed;
 
   -- A group that something else of its own stops stays stopped, by that.
