@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::domain::SiteId;
 use shared::engine::tasks::confirm;
 use tests::world::{World, row};
 
@@ -249,5 +250,28 @@ async fn a_revoked_grant_that_a_question_meets_holds_its_site_and_loses_nothing(
     assert_eq!(held.total, 0, "nobody asks while the site is held");
     assert_eq!(holds[0].code, "invalid_grant");
     assert_eq!(world.statuses().await?, "COMPLETED 2");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn an_original_that_expires_before_its_receipt_is_clear_has_not_failed() -> anyhow::Result<()> {
+    let mut less = row("less", "ok", 7);
+    less["kind"] = json!("restatement");
+    less["order_id"] = json!("sale-1");
+    less["click_ids"] = json!({});
+    let world = submitted(&[row("bad", "reason.INVALID_EVENT", 0), row("sale", "ok", 1)]).await?;
+    let site = SiteId(world.sql.query_one("select site_id from relay.site", &[]).await?.get(0));
+    world.enqueue(site, &[less]).await?;
+    world.let_pass("31 minutes").await?;
+    world.confirm().await?;
+    assert_eq!(world.standing("sale-1").await?.last_error, "RECEIPT_PARTIAL");
+
+    world.sql.execute("update relay.ready set expires_at = now()", &[]).await?;
+    world.run_worker().await?;
+    world.run_worker().await?;
+
+    assert_eq!(world.standing("sale-1").await?.outcome, "expired");
+    let standing = world.standing("less-7").await?;
+    assert_ne!(standing.last_error, "ORIGINAL_NOT_DELIVERED", "{standing:?}");
     world.assert_accounted_for().await
 }
