@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::boot::{self, Config};
-use shared::domain::ProviderKey;
+use shared::domain::{Omitted, ProviderKey};
 use shared::providers::{Reason, Registry, reasons};
 use shared::store::{FoundConversion, TaxonomyOverride};
 
@@ -99,6 +99,14 @@ struct Event {
     http_status: Option<i64>,
     provider_request_id: Option<String>,
     next_attempt_at: Option<Timestamp>,
+    omitted: Option<i16>,
+}
+
+impl Event {
+    /// The parts that it goes on without.
+    fn left_out(&self) -> Vec<&'static str> {
+        self.omitted.map(Omitted::from_bits).unwrap_or_default().names().collect()
+    }
 }
 
 /// The document with the reason of where it stands, and a sentence for each step that it took.
@@ -118,6 +126,9 @@ fn spoken(
             .or_else(|| reasons::of_outcome(&event.event))
             .map(|reason| reason.says);
         step["says"] = json!(says);
+        if event.omitted.is_some() {
+            step["omitted"] = json!(event.left_out());
+        }
     }
     document
 }
@@ -169,7 +180,15 @@ fn text(conversion: &Conversion, reason: Option<&Reason>, registry: &Registry) -
     let codes = codes.filter(|code| conversion.last_error.as_deref() != Some(*code));
     let meanings = meanings(registry, codes.map(|code| (conversion.provider_key.as_str(), code)));
     let timeline = table(&TIMELINE, rows);
-    format!("{head}\n\n{}\n{reason}\n\n{timeline}{meanings}", sentence(conversion))
+    format!("{head}\n\n{}{}\n{reason}\n\n{timeline}{meanings}", sentence(conversion), left_out(conversion))
+}
+
+/// What it goes without, or went without when it ended.
+fn left_out(conversion: &Conversion) -> String {
+    let parts = conversion.timeline.iter().rev().map(Event::left_out).find(|parts| !parts.is_empty());
+    parts.map_or_else(String::new, |parts| {
+        format!("\nIt goes without {}, which the platform refused.", parts.join(" and ").replace('_', " "))
+    })
 }
 
 /// Where it stands, what blocks it, and until when.

@@ -33,6 +33,12 @@ pub(super) fn paragraph(reason: &Reason) -> String {
     parts.into_iter().filter(|(_, text)| !text.is_empty()).map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A reason in one cell: why, whose move it is, what to do.
+pub(super) fn advice(reason: &Reason) -> String {
+    let mend = reason.mend.map_or_else(String::new, |mend| format!(" {mend}"));
+    format!("{} ({} move){mend}", reason.says, whose(reason.whose))
+}
+
 /// Whose move it is, as people say it.
 pub(super) fn whose(whose: Whose) -> &'static str {
     match whose {

@@ -100,6 +100,7 @@ as $$
             'code', outcome.code,
             'retry_count', outcome.retry_count,
             'next_attempt_at', outcome.next_attempt_at,
+            'omitted', outcome.omitted,
             'attempt_id', outcome.attempt_id,
             'run_id', attempt.run_id,
             'transport', attempt.transport,
