@@ -213,7 +213,7 @@ fn what_happens_next_follows_from_the_table() {
     check("conversionUploadError.UNPARSEABLE_GCLID", "Nothing more happens by itself.");
     check(
         "conversionAdjustmentUploadError.CONVERSION_NOT_FOUND",
-        "Tried again in 24 hours; uses up no retry.",
+        "Tried again in 24 hours, at most three times in all; then it is given up on.",
     );
     let budget = reasons::find(&registry, PROVIDER, "quotaError.RESOURCE_EXHAUSTED").unwrap();
     assert!(budget.then.contains("midnight in California"), "{budget:?}");

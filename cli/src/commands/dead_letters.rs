@@ -8,7 +8,7 @@ use shared::engine::Context;
 use shared::providers::{Reason, Registry, reasons};
 use shared::store::{DeadLetters, Redrive};
 
-use super::meaning::whose;
+use super::meaning::advice;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, grouped, table};
 
@@ -98,10 +98,7 @@ fn text(letters: &[DeadLetters], registry: &Registry, total: i64, all: bool) -> 
         return "no dead letter: nothing was given up on".to_owned();
     }
     let row = |group: &DeadLetters| {
-        let why = reason(group, registry).map_or_else(String::new, |reason| {
-            let mend = reason.mend.map_or_else(String::new, |mend| format!(" {mend}"));
-            format!("{} ({} move){mend}", reason.says, whose(reason.whose))
-        });
+        let why = reason(group, registry).as_ref().map_or_else(String::new, advice);
         vec![
             grouped(group.conversions),
             group.code.clone().unwrap_or_else(|| group.outcome.to_lowercase()),

@@ -116,12 +116,17 @@ impl Event {
 
     /// What happened, and what it went without.
     fn name(&self) -> String {
-        let omitted: Vec<_> = Omitted::from_bits(self.omitted.unwrap_or(0)).names().collect();
-        match (omitted.is_empty(), self.foreign_duplicate) {
+        let left_out = self.left_out();
+        match (left_out.is_empty(), self.foreign_duplicate) {
             (true, false) => self.event.clone(),
             (true, true) => format!("{} (foreign)", self.event),
-            (false, _) => format!("{} (without {})", self.event, omitted.join(", ")),
+            (false, _) => format!("{} (without {})", self.event, left_out.join(", ")),
         }
+    }
+
+    /// The parts that it goes on without.
+    fn left_out(&self) -> Vec<&'static str> {
+        self.omitted.map(Omitted::from_bits).unwrap_or_default().names().collect()
     }
 }
 
@@ -141,8 +146,8 @@ fn spoken(
             .or_else(|| reasons::of_outcome(&event.event))
             .map(|reason| reason.says);
         step["says"] = json!(says);
-        if let Some(bits) = event.omitted {
-            step["omitted"] = json!(Omitted::from_bits(bits).names().collect::<Vec<_>>());
+        if event.omitted.is_some() {
+            step["omitted"] = json!(event.left_out());
         }
     }
     document
@@ -196,7 +201,15 @@ fn text(conversion: &Conversion, reason: Option<&Reason>, registry: &Registry) -
     let codes = codes.filter(|code| conversion.last_error.as_deref() != Some(*code));
     let meanings = meanings(registry, codes.map(|code| (conversion.provider_key.as_str(), code)));
     let timeline = table(&TIMELINE, rows);
-    format!("{head}\n\n{}\n{reason}\n\n{timeline}{meanings}", sentence(conversion))
+    format!("{head}\n\n{}{}\n{reason}\n\n{timeline}{meanings}", sentence(conversion), left_out(conversion))
+}
+
+/// What it goes without, or went without when it ended.
+fn left_out(conversion: &Conversion) -> String {
+    let parts = conversion.timeline.iter().rev().map(Event::left_out).find(|parts| !parts.is_empty());
+    parts.map_or_else(String::new, |parts| {
+        format!("\nIt goes without {}, which the platform refused.", parts.join(" and ").replace('_', " "))
+    })
 }
 
 /// Where it stands, what blocks it, and until when.

@@ -1,5 +1,7 @@
 //! `relay holds`: what waits for a mend, why, and `release` where it is mended.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::boot::{self, Config};
@@ -7,21 +9,22 @@ use shared::domain::{ProviderKey, SiteId};
 use shared::providers::{Registry, reasons};
 use shared::store::{Hold, HoldFilter};
 
-use super::meaning::mends;
+use super::meaning::advice;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, table, time};
 
 /// Holds that one call lists.
 const LIST_MOST: i32 = 1_000;
 
-const HOLDS: [(&str, Set); 6] = [
+const HOLDS: [(&str, Set); 5] = [
     ("hold", Set::Whole),
-    ("covers", Set::Whole),
     ("site", Set::Whole),
     ("waiting", Set::Number),
     ("since", Set::Whole),
-    ("because", Set::Text),
+    ("covers, and why", Set::Text),
 ];
+
+const REASONS: [(&str, Set); 2] = [("code", Set::Text), ("why, and what to do", Set::Text)];
 
 /// List what waits for a mend; conversions under a hold burn no retries and go on by themselves
 #[derive(Args)]
@@ -85,24 +88,31 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         return Ok(Exit::Done);
     }
     let holds = context.store.read_holds(arguments.provider, arguments.site, LIST_MOST).await?;
-    let spoken: Vec<_> = holds.iter().map(|hold| spoken(hold, &context.registry)).collect();
-    output.answer(&json!({ "ok": true, "holds": spoken }), || list(&holds, &context.registry))?;
+    let registry = context.access.registry();
+    let document = json!({ "ok": true, "holds": documents(&holds, registry) });
+    output.answer(&document, || list(&holds, registry))?;
     Ok(Exit::Done)
 }
 
-/// A hold with its reason.
-fn spoken(hold: &Hold, registry: &Registry) -> Value {
-    let mut document = json!(hold);
-    document["reason"] = json!(reasons::find(registry, &hold.provider_key, &hold.code));
-    document
+fn documents(holds: &[Hold], registry: &Registry) -> Vec<Value> {
+    let document = |hold: &Hold| {
+        let mut document = json!(hold);
+        document["reason"] = json!(reasons::find(registry, &hold.provider_key, &hold.code));
+        document
+    };
+    holds.iter().map(document).collect()
 }
 
 fn list(holds: &[Hold], registry: &Registry) -> String {
     if holds.is_empty() {
         return "nothing is held".to_owned();
     }
-    let codes = holds.iter().map(|hold| (hold.provider_key.as_str(), hold.code.as_str()));
-    format!("{}{}", table(&HOLDS, holds.iter().map(line)), mends(registry, codes))
+    let codes: BTreeSet<_> = holds.iter().map(|hold| (&hold.provider_key, &hold.code)).collect();
+    let reasons = codes.into_iter().filter_map(|(provider, code)| {
+        let reason = reasons::find(registry, provider, code)?;
+        Some(vec![code.clone(), advice(&reason)])
+    });
+    format!("{}\n\n{}", table(&HOLDS, holds.iter().map(line)), table(&REASONS, reasons))
 }
 
 fn line(hold: &Hold) -> Vec<String> {
@@ -116,12 +126,11 @@ fn line(hold: &Hold) -> Vec<String> {
     };
     let waiting = if hold.conversions > 10_000 { "10000+".to_owned() } else { hold.conversions.to_string() };
     let because = match hold.lifts_at {
-        Some(lifts_at) => format!("{}; ends by itself at {}", hold.code, time(lifts_at)),
-        None => hold.code.clone(),
+        Some(lifts_at) => format!("{covers}: {}; ends by itself at {}", hold.code, time(lifts_at)),
+        None => format!("{covers}: {}", hold.code),
     };
     vec![
         hold.hold_id.to_string(),
-        covers,
         hold.site_id.map_or_else(|| format!("{} sites", hold.sites), |site| site.to_string()),
         waiting,
         time(hold.opened_at),

@@ -14,25 +14,12 @@ pub(super) fn meanings<'a>(
     registry: &Registry,
     codes: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
-    told(registry, codes, |reason| reason.says.to_owned())
-}
-
-/// The same, with what to do about each.
-pub(super) fn mends<'a>(registry: &Registry, codes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    told(registry, codes, |reason| format!("{} {}", reason.says, reason.mend.unwrap_or_default()))
-}
-
-fn told<'a>(
-    registry: &Registry,
-    codes: impl IntoIterator<Item = (&'a str, &'a str)>,
-    tell: impl Fn(&Reason) -> String,
-) -> String {
     let codes: BTreeSet<(&str, &str)> = codes.into_iter().collect();
     let rows: Vec<_> = codes
         .into_iter()
         .filter_map(|(provider, code)| {
             let reason = reasons::find(registry, provider, code)?;
-            Some(vec![code.to_owned(), tell(&reason)])
+            Some(vec![code.to_owned(), reason.says.to_owned()])
         })
         .collect();
     if rows.is_empty() { String::new() } else { format!("\n\n{}", table(&MEANINGS, rows)) }
@@ -44,6 +31,12 @@ pub(super) fn paragraph(reason: &Reason) -> String {
     parts.extend(reason.mend.map(|mend| ("to do", mend)));
     let line = |(name, text): (&str, &str)| wrapped(&format!("  {:<12}{text}", format!("{name}:")), 14);
     parts.into_iter().filter(|(_, text)| !text.is_empty()).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A reason in one cell: why, whose move it is, what to do.
+pub(super) fn advice(reason: &Reason) -> String {
+    let mend = reason.mend.map_or_else(String::new, |mend| format!(" {mend}"));
+    format!("{} ({} move){mend}", reason.says, whose(reason.whose))
 }
 
 /// Whose move it is, as people say it.

@@ -10,7 +10,7 @@ use shared::domain::SiteId;
 use shared::providers::{Registry, reasons};
 use shared::store::{ConversionCount, GroupStanding, Pause, ProviderCircuit};
 
-use super::meaning::whose;
+use super::meaning::advice;
 use crate::failure::Exit;
 use crate::output::{Output, Set, grouped, table, time};
 
@@ -152,10 +152,7 @@ fn holds_json(groups: &[GroupStanding], registry: &Registry) -> Vec<Value> {
 
 fn holds_text(groups: &[GroupStanding], registry: &Registry) -> String {
     let row = |((provider, code), groups): ((&str, &str), usize)| {
-        let why = reasons::find(registry, provider, code).map_or_else(String::new, |reason| {
-            let mend = reason.mend.map_or_else(String::new, |mend| format!(" {mend}"));
-            format!("{} ({} move){mend}", reason.says, whose(reason.whose))
-        });
+        let why = reasons::find(registry, provider, code).as_ref().map_or_else(String::new, advice);
         vec![code.to_owned(), grouped(groups as u64), why]
     };
     let rows: Vec<_> = holds(groups).into_iter().map(row).collect();

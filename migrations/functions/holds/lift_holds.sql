@@ -9,9 +9,15 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_wide_id bigint;
   v_lifted integer;
+  v_wide_lifted integer;
 begin
-  -- A hold of a client or of a whole transport goes on for the others.
+  select hold.hold_id
+  from relay.delivery_group
+  join relay.hold on hold.hold_id = delivery_group.hold_id
+  where delivery_group.group_id = p_group_id and hold.provider_key is not null
+  into v_wide_id;
   update relay.hold
   set lifted_at = p_now
   where hold.group_id = p_group_id and hold.lifted_at is null and hold.provider_key is null;
@@ -40,10 +46,21 @@ begin
     p_now, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
   )
   where delivery_group.group_id = p_group_id;
-  return v_lifted;
+
+  -- A hold of a client or of a whole transport goes on for the others, and is over where it stops nobody any more: else the
+  -- next fault of that client would be no news. Locked first, so that we see whom it has stopped until now.
+  perform from relay.hold where hold.hold_id = v_wide_id for no key update;
+  update relay.hold
+  set lifted_at = p_now
+  where hold.hold_id = v_wide_id
+    and hold.lifted_at is null
+    and not exists (select from relay.delivery_group where delivery_group.hold_id = v_wide_id);
+  get diagnostics v_wide_lifted = row_count;
+  return v_lifted + v_wide_lifted;
 end;
 $$;
 
 comment on function relay.lift_holds is
   'Lifts every hold of a group and sends what they parked to work again; says how many holds. One of its client or transport '
-  'ends for this group alone. Called by functions, which have locked the group.';
+  'ends for this group alone, and altogether with the last group that it stopped. Called by functions, which have locked the '
+  'group. Locks: the hold.';

@@ -53,6 +53,8 @@ begin
     select hold.hold_id
     from relay.hold
     where hold.provider_key = v_group.provider_key and hold.scope = p_scope and hold.scope_key = v_key and hold.lifted_at is null
+    -- Whoever lifts it waits until he sees that it stops this group, too: a group under a hold that is over waits for ever.
+    for share
     into v_hold_id;
     -- It was lifted this very moment: the next request tells.
     if v_hold_id is null then

@@ -67,7 +67,12 @@ begin
         latest.outcome = 'UNCONFIRMED' or exists (
           select
           from relay.conversion_outcome as earlier
-          where earlier.conversion_id = conversion.conversion_id and earlier.class = 'AMBIGUOUS'
+          where earlier.conversion_id = conversion.conversion_id
+            and (
+              earlier.class = 'AMBIGUOUS'
+              -- Its receipt counted it among those that were taken or not, and it ended before a request of its own told.
+              or earlier.code = 'RECEIPT_PARTIAL' and latest.outcome in ('EXPIRED', 'EXHAUSTED', 'CANCELLED')
+            )
         ) as maybe_delivered
       from relay.conversion
       left join lateral (

@@ -62,7 +62,7 @@ pub(super) fn settle_row(
         Verdict::Delayed(Wait::Until(time, at_least)) => {
             SettledRow { wait: at_least, not_before: Some(time), ..ended(Outcome::Delayed) }
         }
-        Verdict::Failed(transient) => {
+        Verdict::Failed(transient) | Verdict::DelayedAtMost(transient) => {
             let (outcome, wait) = failed(row, transient, jitter);
             SettledRow { wait, ..ended(outcome) }
         }

@@ -180,6 +180,8 @@ pub enum Verdict {
     Misconfigured(HoldScope),
     /// Too early; not the row's fault.
     Delayed(Wait),
+    /// Perhaps too early, and after so many attempts refused: each of them burns a retry.
+    DelayedAtMost(Transient),
     /// Too early for every conversion of its conversion action.
     ActionDelayed(Wait),
     /// Refused for a part that it can go without.
@@ -202,7 +204,7 @@ impl Verdict {
             Verdict::Unmatched(_) => Class::Unmatched,
             Verdict::ConsentDenied | Verdict::Rejected | Verdict::Expired => Class::Perm,
             Verdict::Misconfigured(_) | Verdict::Rerouted(_) => Class::Config,
-            Verdict::Delayed(_) | Verdict::ActionDelayed(_) => Class::Delay,
+            Verdict::Delayed(_) | Verdict::DelayedAtMost(_) | Verdict::ActionDelayed(_) => Class::Delay,
             Verdict::Failed(_) => Class::Transient,
             Verdict::Resend | Verdict::Degraded(_) => Class::Split,
             Verdict::Unconfirmed => Class::Ambiguous,

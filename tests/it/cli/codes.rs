@@ -1,7 +1,7 @@
 //! What codes mean: the table, what an operator says instead, and what was given up on.
 
 use serde_json::json;
-use tests::world::World;
+use tests::world::{World, row};
 
 use super::Relay;
 
@@ -192,4 +192,29 @@ async fn explain_tells_of_what_was_done_and_not_of_what_the_table_says() {
     assert_eq!(conversion["status"], json!("HELD"), "{conversion}");
     assert!(conversion["reason"]["says"].as_str().unwrap().contains("click id"), "{conversion}");
     assert!(conversion["reason"]["then"].as_str().unwrap().starts_with("Waits without"), "{conversion}");
+}
+
+#[tokio::test]
+async fn holds_say_why_and_explain_says_what_was_left_out() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    let mut rich = row("rich", "error.CUSTOM_VARIABLE_NOT_ENABLED*2", 0);
+    rich["custom_variables"] = json!({ "42": "blue" });
+    world.enqueue(site, &[rich]).await.unwrap();
+    let relay = Relay::new(&world);
+    relay.run(&RUN).await;
+
+    let holds = relay.run(&["holds"]).await;
+    let document = relay.run(&["holds", "--json"]).await.json();
+    let explained = relay.run(&["explain", "rich-0"]).await;
+    let steps = relay.run(&["explain", "rich-0", "--json"]).await.json();
+
+    for part in ["Switch the custom variable on", "the advertiser’s move"] {
+        let line = holds.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(line.contains(part), "{part}: {}", holds.stdout);
+    }
+    assert!(holds.stdout.lines().count() < 20, "{}", holds.stdout);
+    assert_eq!(document["holds"][0]["reason"]["whose"], json!("advertiser"), "{document}");
+    assert!(explained.stdout.contains("It goes without custom variables"), "{}", explained.stdout);
+    assert_eq!(steps["conversion"]["timeline"][1]["omitted"], json!(["custom_variables"]), "{steps}");
 }

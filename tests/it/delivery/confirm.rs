@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::domain::SiteId;
 use shared::engine::tasks::confirm;
 use tests::world::{World, row};
 
@@ -250,4 +251,73 @@ async fn a_revoked_grant_that_a_question_meets_holds_its_site_and_loses_nothing(
     assert_eq!(holds[0].code, "invalid_grant");
     assert_eq!(world.statuses().await?, "COMPLETED 2");
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn an_original_that_expires_before_its_receipt_is_clear_has_not_failed() -> anyhow::Result<()> {
+    let mut less = row("less", "ok", 7);
+    less["kind"] = json!("restatement");
+    less["order_id"] = json!("sale-1");
+    less["click_ids"] = json!({});
+    let world = submitted(&[row("bad", "reason.INVALID_EVENT", 0), row("sale", "ok", 1)]).await?;
+    let site = SiteId(world.sql.query_one("select site_id from relay.site", &[]).await?.get(0));
+    world.enqueue(site, &[less]).await?;
+    world.let_pass("31 minutes").await?;
+    world.confirm().await?;
+    assert_eq!(world.standing("sale-1").await?.last_error, "RECEIPT_PARTIAL");
+
+    world.sql.execute("update relay.ready set expires_at = now()", &[]).await?;
+    world.run_worker().await?;
+    world.run_worker().await?;
+
+    assert_eq!(world.standing("sale-1").await?.outcome, "expired");
+    let standing = world.standing("less-7").await?;
+    assert_ne!(standing.last_error, "ORIGINAL_NOT_DELIVERED", "{standing:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_stands_in_no_other_clients_way() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let used_up = world.site(json!({ "transport": "data_manager", "quota_key": "used-up" })).await?;
+    let other = world.site(json!({ "transport": "data_manager", "quota_key": "other" })).await?;
+    world.enqueue_many(other, "sale", "ok", 1).await?;
+    world.run_worker().await?;
+    world.let_pass("31 minutes").await?;
+    world
+        .sql
+        .execute(
+            "insert into relay.receipt (attempt_id, group_id, provider_request_id, next_poll_at, created_at) \
+             select number, group_id, 'r', now() - interval '1 hour', now() - interval '2 hours' \
+             from relay.delivery_group, generate_series(1, 1500) as number where site_id = $1",
+            &[&used_up.0],
+        )
+        .await?;
+    let spent =
+        "update relay.quota set per_day = 10, day_at = now() + interval '5 days' where quota_key = 'used-up'";
+    world.sql.batch_execute(spent).await?;
+
+    let answer = world.confirm().await?;
+
+    assert_eq!((answer.total, answer.completed), (1, 1), "{answer:?}");
+    let due = "select count(*) from relay.receipt where state = 'PENDING' and next_poll_at <= now()";
+    assert_eq!(world.number(due).await?, 0, "they come back when there is room");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_that_claim_receipts_never_wait_for_each_others_budgets() -> anyhow::Result<()> {
+    let world = submitted(&[row("sale", "ok", 0)]).await?;
+    let (one, other) = (world.database.connect().await?, world.database.connect().await?);
+    let claim = "select from relay.claim_receipts('google_ads', null, 1, 10, 60)";
+    one.batch_execute("begin").await?;
+    one.query(claim, &[]).await?;
+
+    let mut waits = Box::pin(other.query(claim, &[]));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut waits).await;
+
+    assert!(early.is_err(), "whoever comes second waits before it books anything");
+    one.batch_execute("commit").await?;
+    waits.await?;
+    Ok(())
 }

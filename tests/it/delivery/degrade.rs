@@ -97,3 +97,18 @@ async fn what_is_left_out_stays_out_after_a_crash() -> anyhow::Result<()> {
     assert_eq!(story(&world, "sale-0").await?, "DEGRADED-1 LEASE_LOST-1 DELIVERED-1");
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn what_is_left_out_stays_left_out_where_a_probe_lifts_the_hold() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue(site, &[rich("disabled", "error.CUSTOM_VARIABLE_NOT_ENABLED*2")]).await?;
+    world.run_worker().await?;
+    assert_eq!(story(&world, "disabled-0").await?, "DEGRADED-1 HELD-1");
+
+    let lift = "select count(*) filter (where relay.lift_probed_hold(hold_id)) from relay.hold where lifted_at is null";
+    assert_eq!(world.number(lift).await?, 1);
+
+    assert_eq!(world.number("select omitted::bigint from relay.ready").await?, 1);
+    world.assert_accounted_for().await
+}

@@ -176,3 +176,24 @@ async fn an_override_whose_parts_do_not_fit_its_class_is_refused() -> anyhow::Re
     check(NewOverride { reason: "", ..said("A", Class::Ok) }).await;
     Ok(())
 }
+
+#[tokio::test]
+async fn an_adjustment_of_what_is_not_there_is_tried_three_times() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let mut lost = row("less", "ok", 0);
+    lost["kind"] = json!("restatement");
+    lost["order_id"] = json!("sandbox-error.CONVERSION_NOT_FOUND-elsewhere");
+    lost["click_ids"] = json!({});
+    world.enqueue(site, &[lost]).await?;
+    let mut story = Vec::new();
+
+    for _ in 0..4 {
+        world.run_worker().await?;
+        story.push(world.standing("less-0").await?.status);
+        world.let_pass("25 hours").await?;
+    }
+
+    assert_eq!(story, ["RETRY", "RETRY", "FAILED", "FAILED"]);
+    world.assert_accounted_for().await
+}

@@ -1,6 +1,9 @@
 //! Holds that cover more than a site, holds that end by themselves, and the way that is closed to a site.
 
+use std::time::Duration;
+
 use serde_json::json;
+use shared::domain::SiteId;
 use shared::store::HoldFilter;
 use tests::world::{World, row};
 
@@ -75,6 +78,64 @@ async fn new_credentials_free_their_site_from_its_clients_hold() -> anyhow::Resu
     assert_eq!(world.standing("still-0").await?.status, "HELD");
     assert_eq!(world.context.store.read_holds(None, None, 10).await?.len(), 1);
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_clients_hold_is_over_with_the_last_site_that_it_stopped() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let dead = json!({ "client_id": "dead", "refresh_token": "invalid_client" });
+    let (one, other) = (world.site(dead.clone()).await?, world.site(dead).await?);
+    world.enqueue_many(one, "one", "ok", 1).await?;
+    world.run_worker().await?;
+    let open = "select count(*) from relay.hold where lifted_at is null";
+
+    world.put_credentials(one, json!({ "client_id": "dead" })).await?;
+    let after_one = world.number(open).await?;
+    world.put_credentials(other, json!({ "client_id": "dead" })).await?;
+
+    assert_eq!((after_one, world.number(open).await?), (1, 0));
+    assert_eq!(world.run_worker().await?.completed, 1);
+    let again = world
+        .number(
+            "select relay.open_group_hold(group_id, 'client', 'invalid_client', now())::integer::bigint \
+             from relay.delivery_group order by group_id limit 1",
+        )
+        .await?;
+    assert_eq!(again, 1, "the next fault of the client is news");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_that_is_lifted_while_it_stops_another_site_stops_it_no_more() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let fields = json!({ "client_id": "dead" });
+    let (one, other) = (world.site(fields.clone()).await?, world.site(fields).await?);
+    let group = async |site: SiteId| -> anyhow::Result<i32> {
+        let sql = "select group_id from relay.delivery_group where site_id = $1";
+        Ok(world.sql.query_one(sql, &[&site.0]).await?.get(0))
+    };
+    let (one, other) = (group(one).await?, group(other).await?);
+    let open = "select relay.open_group_hold($1, 'client', 'invalid_client', now())";
+    let at_work = world.database.connect().await?;
+    at_work.batch_execute("begin").await?;
+    at_work
+        .execute("select from relay.delivery_group where group_id = $1 for no key update", &[&other])
+        .await?;
+    world.sql.query(open, &[&one]).await?;
+    at_work.query(open, &[&other]).await?;
+
+    let filter = HoldFilter { code: Some("invalid_client".into()), ..HoldFilter::default() };
+    let mut release = Box::pin(world.context.store.release_holds(&filter));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut release).await;
+    at_work.batch_execute("commit").await?;
+    let released = match early {
+        Ok(released) => released?,
+        Err(_) => release.await?,
+    };
+
+    assert_eq!((released.holds, released.sites), (1, 2));
+    assert_eq!(world.number("select count(hold_id) from relay.delivery_group").await?, 0);
+    Ok(())
 }
 
 #[tokio::test]

@@ -391,7 +391,10 @@ fn waits_count_from_the_right_moment() {
         verdict("conversionUploadError", "TOO_RECENT_CONVERSION_ACTION"),
         Verdict::ActionDelayed(Wait::For(6 * HOUR))
     );
-    check("conversionAdjustmentUploadError", "CONVERSION_NOT_FOUND", Wait::For(24 * HOUR));
+    assert_eq!(
+        verdict("conversionAdjustmentUploadError", "CONVERSION_NOT_FOUND"),
+        Verdict::DelayedAtMost(Transient { wait: Some(24 * HOUR), max_attempts: Some(3) })
+    );
     check("quotaError", "RESOURCE_EXHAUSTED", Wait::Until(time("2026-11-23T08:00:00Z"), Duration::ZERO));
 
     let unknown_click = Context {

@@ -281,6 +281,7 @@ pub(crate) fn of_validation(check: &'static str, said: &Result<Option<RowAnswer>
         | Verdict::Rejected
         | Verdict::Expired
         | Verdict::Delayed(_)
+        | Verdict::DelayedAtMost(_)
         | Verdict::ActionDelayed(_) => Check::passed(check, well),
         Verdict::Failed(_) | Verdict::Resend | Verdict::Unconfirmed => Check::unknown(
             check,

@@ -31,6 +31,9 @@ fn then(rule: &Rule) -> Cow<'static, str> {
         Class::Ok => Cow::Borrowed("Counts once, so nothing more happens."),
         Class::Perm => Cow::Borrowed("Nothing more happens by itself."),
         Class::Config => Cow::Borrowed(held(rule.scope.unwrap_or(HoldScope::Site))),
+        Class::Delay if rule.max_attempts.is_some() => {
+            Cow::Owned(format!("{}, {}; then it is given up on.", again(rule), most(rule)))
+        }
         Class::Delay => Cow::Owned(format!("{}; uses up no retry.", delayed(rule))),
         Class::Split => Cow::Borrowed("Sent again at once in another request; uses up no retry."),
         Class::Ambiguous => Cow::Borrowed(

@@ -348,6 +348,7 @@ impl Rule {
             Class::Delay if self.scope == Some(HoldScope::ConversionAction) => {
                 Verdict::ActionDelayed(self.delay(context))
             }
+            Class::Delay if self.max_attempts.is_some() => Verdict::DelayedAtMost(self.transient()),
             Class::Delay => Verdict::Delayed(self.delay(context)),
             Class::Transient => Verdict::Failed(self.transient()),
             Class::Split => Verdict::Resend,
