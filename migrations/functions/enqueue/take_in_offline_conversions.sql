@@ -100,8 +100,33 @@ begin
     insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload, order_hash)
     select
       fresh.conversion_id, fresh.group_id, fresh.external_id, fresh.kind, fresh.due_at, fresh.expires_at, v_now,
-      fresh.payload, fresh.order_hash
+      coalesce(lent.identifiers, '{}') || fresh.payload, fresh.order_hash
     from fresh
+    -- A change that names its order and nobody else goes with what its original, or the change before it, was known by,
+    -- and under the consent that was given for it: some ways in match by nothing else.
+    left join lateral (
+      select
+        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+          'click_ids', lender.payload -> 'click_ids', 'user', lender.payload -> 'user', 'consent', lender.payload -> 'consent'
+        )) as identifiers
+      from relay.conversion as lender
+      where fresh.kind in ('restatement', 'retraction')
+        and not fresh.payload ? 'click_ids'
+        and not fresh.payload ? 'user'
+        and lender.conversion_id = coalesce(
+          (
+            select order_chain.head
+            from relay.order_chain
+            where order_chain.group_id = fresh.group_id and order_chain.order_hash = fresh.order_hash
+          ),
+          (
+            select conversion_key.conversion_id
+            from relay.conversion_key
+            where conversion_key.external_id = fresh.order_key and conversion_key.group_id = fresh.group_id
+          )
+        )
+      limit 1
+    ) as lent on true
   ), waiting as (
     insert into relay.ready (group_id, band, next_attempt_at, conversion_id, expires_at, seq)
     select

@@ -13,14 +13,14 @@ use tracing::{error, warn};
 use super::access::AccessError;
 use super::claimed::Part;
 use super::codes::Codes;
-use super::decide::settled;
+use super::decide::{settled, unconfirmed};
 use super::decision::{Decision, code_of, decide_answer};
 use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
 use super::receipts::{ByAccount, Resolved, resolve};
 use super::report::RunReport;
 use super::run::Runner;
 use super::send::Upload;
-use crate::domain::{Class, ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
+use crate::domain::{ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
     AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
     TokenError,
@@ -241,6 +241,10 @@ impl Question {
         if is_known && states().all(|state| *state != ReceiptState::Pending) {
             return Said::Mixed(receipt, account);
         }
+        // What is known by then is heeded, and the rest will never be known.
+        if is_known && self.receipt.is_last && states().any(|state| *state != ReceiptState::Pending) {
+            return Said::Mixed(receipt, account);
+        }
         match (self.receipt.is_last, is_known) {
             (true, true) => Said::Nothing("RECEIPT_NEVER_CAME"),
             (true, false) => Said::Nothing("RECEIPT_UNKNOWN"),
@@ -279,6 +283,17 @@ impl Question {
                         scope: scope @ (HoldScope::Site | HoldScope::Client | HoldScope::Provider),
                         ..
                     } => hold(*scope, &code),
+                    // The question itself is refused, and so will the next one be.
+                    SendError::Misconfigured {
+                        scope: HoldScope::Row | HoldScope::ConversionAction, ..
+                    }
+                    | SendError::Rerouted { .. }
+                    | SendError::Refused(_)
+                    | SendError::TooLarge(_)
+                        if self.receipt.is_last =>
+                    {
+                        Said::Nothing("RECEIPT_UNKNOWN")
+                    }
                     SendError::Misconfigured {
                         scope: HoldScope::Row | HoldScope::ConversionAction, ..
                     }
@@ -286,7 +301,7 @@ impl Question {
                     | SendError::Refused(_)
                     | SendError::TooLarge(_)
                     | SendError::Unavailable(_)
-                    | SendError::Unconfirmed(_) => wait(ASK_AGAIN, None),
+                    | SendError::Unconfirmed(_) => Said::Later(Postponed::default()),
                 };
                 (said, code)
             }
@@ -310,19 +325,23 @@ impl Question {
         let first_part: i64 = rand::random();
         let said = resolved.iter().map(|resolved| match resolved {
             Resolved::Said(answer) => answer.clone(),
-            Resolved::Again(_) => RowAnswer { verdict: Verdict::Unconfirmed, code: None },
+            Resolved::Again(_) | Resolved::Never => RowAnswer { verdict: Verdict::Unconfirmed, code: None },
         });
         self.runner.codes.note(&part, &receipt.reply, &mut self.done.report);
         let answer = Answer { reply: receipt.reply, rows: said.collect() };
         let mut decision = decide_answer(&part, &answer);
         for (row, resolved) in decision.rows.iter_mut().zip(&resolved) {
-            if let Resolved::Again(number) = resolved {
-                let number = i64::try_from(*number).unwrap_or(i64::MAX);
-                *row = SettledRow {
-                    code: Some(ErrorCode::own("RECEIPT_PARTIAL")),
-                    part: Some(first_part.wrapping_add(number)),
-                    ..settled(Outcome::Requeued)
-                };
+            match resolved {
+                Resolved::Said(_) => {}
+                Resolved::Never => *row = unconfirmed("RECEIPT_NEVER_CAME"),
+                Resolved::Again(number) => {
+                    let number = i64::try_from(*number).unwrap_or(i64::MAX);
+                    *row = SettledRow {
+                        code: Some(ErrorCode::own("RECEIPT_PARTIAL")),
+                        part: Some(first_part.wrapping_add(number)),
+                        ..settled(Outcome::Requeued)
+                    };
+                }
             }
         }
         self.settle(part, decision).await
@@ -333,12 +352,7 @@ impl Question {
         let Some(part) = self.open().await? else {
             return Ok(());
         };
-        let unconfirmed = SettledRow {
-            class: Some(Class::Ambiguous),
-            code: Some(ErrorCode::own(code)),
-            ..settled(Outcome::Unconfirmed)
-        };
-        let rows = vec![unconfirmed; part.rows.len()];
+        let rows = vec![unconfirmed(code); part.rows.len()];
         self.done.report.error(
             self.receipt.site,
             self.provider,

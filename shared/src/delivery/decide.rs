@@ -7,9 +7,6 @@ use crate::domain::{Class, ErrorCode, HoldScope, Omitted, Outcome, Transient, Ve
 use crate::providers::RowAnswer;
 use crate::store::{ClaimedRow, SettledRow};
 
-/// The wait after an answer that may have been a delivery, where the rest of its request had clear answers.
-const UNCONFIRMED_WAIT: Duration = Duration::from_secs(60);
-
 /// How a request that failed as a whole is told to its conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Charge {
@@ -77,7 +74,11 @@ pub(super) fn settle_row(
         }
         Verdict::Degraded(part) => SettledRow { omitted: Omitted::only(part), ..ended(Outcome::Degraded) },
         Verdict::Rerouted(_) | Verdict::Resend => ended(Outcome::Unanswered),
-        Verdict::Unconfirmed => SettledRow { wait: UNCONFIRMED_WAIT, ..ended(Outcome::Unanswered) },
+        // An answer that contradicts itself, again and again, is not asked for ever; and nobody says that it failed.
+        Verdict::Unconfirmed => match failed(row, Transient::default(), jitter) {
+            (Outcome::Exhausted, _) => ended(Outcome::Unconfirmed),
+            (outcome, wait) => SettledRow { wait, ..ended(outcome) },
+        },
     }
 }
 
@@ -100,6 +101,12 @@ pub(super) fn unanswered(
 /// A conversion with this outcome, and nothing more to say.
 pub(super) fn settled(outcome: Outcome) -> SettledRow {
     SettledRow::of(outcome)
+}
+
+/// A conversion of which nobody will ever know.
+pub(super) fn unconfirmed(code: &'static str) -> SettledRow {
+    let code = Some(ErrorCode::own(code));
+    SettledRow { class: Some(Class::Ambiguous), code, ..settled(Outcome::Unconfirmed) }
 }
 
 /// Burns a retry: the next attempt's wait, or the end.

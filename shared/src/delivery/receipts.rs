@@ -28,6 +28,8 @@ pub(super) enum Resolved {
     Said(RowAnswer),
     /// It goes again, with those of the same number and nobody else.
     Again(usize),
+    /// Its place said nothing, and nobody asks any more.
+    Never,
 }
 
 /// What the platform's reasons mean; rows are named by their place.
@@ -81,8 +83,13 @@ pub(super) fn resolve(
         let is_here = |row: &usize| part.target.is_none_or(|target| targets[*row] == Some(target.0));
         let rows: Vec<usize> = (0..targets.len()).filter(is_here).collect();
         let said = match &part.state {
-            // Whoever asks waits until nothing is pending.
-            ReceiptState::Pending => continue,
+            // Whoever asks waits until nothing is pending, or for a day.
+            ReceiptState::Pending => {
+                for row in rows {
+                    resolved[row] = Resolved::Never;
+                }
+                continue;
+            }
             ReceiptState::Taken => Sorted { delivered: rows, ..Sorted::default() },
             ReceiptState::Mixed(counts) => sort(rows, counts.clone(), maybe_delivered, judge),
             ReceiptState::Refused(counts) => {

@@ -321,3 +321,28 @@ async fn two_that_claim_receipts_never_wait_for_each_others_budgets() -> anyhow:
     waits.await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_change_that_names_its_order_alone_goes_by_what_its_original_was_known_by() -> anyhow::Result<()> {
+    let mut original = row("sale", "ok", 0);
+    original["order_id"] = json!("O-1");
+    original["consent"] = json!({ "ad_user_data": "GRANTED" });
+    let world = submitted(&[original]).await?;
+    world.let_pass("31 minutes").await?;
+    world.confirm().await?;
+    let site = world.sql.query_one("select site_id from relay.delivery_group", &[]).await?.get(0);
+    let now = jiff::Timestamp::now().to_string();
+    let change = |kind: &str, id: &str, order: &str| json!({ "external_id": id, "kind": kind, "order_id": order, "occurred_at": now, "value": "7.00" });
+    let changes = [change("restatement", "less", "O-1"), change("restatement", "stranger", "O-unknown")];
+    world.enqueue(shared::domain::SiteId(site), &changes).await?;
+
+    let answer = world.run_worker().await?;
+
+    assert_eq!((answer.submitted, answer.failed), (1, 1), "{answer:?}");
+    assert_eq!(world.standing("less").await?.status, "SUBMITTED");
+    assert_eq!(world.standing("stranger").await?.last_error, "NO_IDENTIFIER");
+    let consent =
+        "select count(*) from relay.conversion where payload #>> '{consent,ad_user_data}' = 'GRANTED'";
+    assert_eq!(world.number(consent).await?, 2, "what was lent goes under the consent that was given for it");
+    world.assert_accounted_for().await
+}

@@ -325,8 +325,8 @@ impl Rule {
             if memo.to_spare.contains(part) {
                 return Verdict::Degraded(part);
             }
-            // It cannot go with that part and not without: it alone, whomever else the rule would stop.
-            if self.class == Class::Config && memo.parts.contains(part) {
+            // It cannot go without: it alone waits, whomever else the rule would stop.
+            if self.class == Class::Config {
                 return Verdict::Misconfigured(HoldScope::Row);
             }
         }
