@@ -295,6 +295,14 @@ impl Model {
         self.groups[group].active_at = Some(self.now);
     }
 
+    /// The parts of one claim go on in one slot, under one lease.
+    pub(super) fn extend_parts(&mut self, slot_token: Uuid, until: Timestamp) {
+        let parts = self.claims.values_mut().filter(|claim| claim.slot_token == slot_token);
+        for part in parts.filter(|part| part.lease_until > self.now) {
+            part.lease_until = until;
+        }
+    }
+
     pub(super) fn remove_claim(&mut self, token: Uuid) -> Claim {
         let claim = self.claims.remove(&token).expect("the claim is live");
         self.lost.push((token, claim.rows.len()));
