@@ -48,6 +48,8 @@ begin
     update relay.provider_health_state
     set probe_until = v_now
     where provider_health_state.group_id = p_group_id and provider_health_state.state = 'HALF_OPEN';
+    -- Its claim put the group back to the end of its lease, and what it gives back may wait for longer, or be nothing.
+    perform relay.call_groups(array[p_group_id], array[v_now]);
     return null;
   end if;
 

@@ -31,6 +31,12 @@ begin
   where upload_slot.quota_key = v_claim.quota_key
     and upload_slot.slot_no = v_claim.slot_no
     and upload_slot.claim_token = v_claim.slot_token;
+  -- The other parts of a claim that was cut before take the same slot in turn: none may lapse before its turn, or outlive it.
+  if v_claim.slot_token <> p_claim_token then
+    update relay.inflight
+    set lease_until = v_lease_until
+    where inflight.slot_token = v_claim.slot_token and inflight.lease_until > v_now;
+  end if;
   perform relay.extend_probe(v_claim, v_lease_until);
 
   return query
@@ -74,7 +80,8 @@ $$;
 
 comment on function relay.split_claim is
   'Cuts a claim into parts, each with a token and a lease of its own, in one transaction: rows that go in different '
-  'requests, or halves of a request that was refused without naming a row. Answers the parts in order; nothing where the '
-  'claim was lost or has lapsed. Raises CR002 where p_parts does not fit the claim. Locks the claim, its slot, the circuits that it probes.';
+  'requests, or halves of a request that was refused without naming a row. The slot and the other parts of a claim that was '
+  'cut before get the same lease. Answers the parts in order; nothing where the claim was lost or has lapsed. Raises CR002 '
+  'where p_parts does not fit the claim. Locks the claim, its slot, its other parts, the circuits that it probes.';
 
 grant execute on function relay.split_claim to relay_service;

@@ -47,7 +47,7 @@ impl Machine {
 
     pub(super) async fn apply(&mut self, operation: &Operation) -> anyhow::Result<()> {
         let live =
-            |claim: usize, model: &Model| model.claims.keys().nth(claim % model.claims.len().max(1)).copied();
+            |claim: usize, model: &Model| model.live_claims().get(claim % model.claims.len().max(1)).copied();
         match operation {
             Operation::Enqueue { group, sales } => self.enqueue(*group, sales).await,
             Operation::Claim(ask) => self.claim(ask).await.map(drop),

@@ -196,6 +196,7 @@ impl Machine {
             slot.lease_until = lease_until;
         }
         self.model.extend_probe(claim.group, claim.epoch, claim.slot_token, lease_until);
+        self.model.extend_parts(claim.slot_token, lease_until);
         for row in made {
             let (part, token): (i32, Uuid) = (row.get("part"), row.get("claim_token"));
             let rows = claim.rows.iter().zip(&parts).filter(|(_, of)| **of == part).map(|(id, _)| *id);

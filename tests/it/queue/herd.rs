@@ -107,6 +107,19 @@ async fn a_probe_that_never_left_is_due_again_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_probe_that_never_left_and_gave_nothing_back_is_due_again_at_once() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    due_for_a_probe(&world).await?;
+    let probe = claim_one(&world.sql).await?;
+
+    settle(&world.sql, probe.token, probe.rows, Answer::unsent("REJECTED", "PERM")).await?;
+    let again = claim_one(&world.sql).await?;
+
+    assert!(again.is_probe && again.rows == 5, "{again:?}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_part_of_a_probe_that_never_left_does_not_end_it() -> anyhow::Result<()> {
     let world = World::new().await?;
     due_for_a_probe(&world).await?;

@@ -246,16 +246,22 @@ impl Model {
         }
     }
 
+    /// In the order of their rows: their tokens are random, and a sequence should play the same twice.
+    pub(super) fn live_claims(&self) -> Vec<Uuid> {
+        let mut tokens: Vec<Uuid> = self.claims.keys().copied().collect();
+        tokens.sort_by_key(|token| self.claims[token].rows.first());
+        tokens
+    }
+
     /// Claims whose lease has ended give their rows back.
     pub(super) fn lapse(&mut self, min_age_minutes: i32, of: Option<usize>) -> (i32, i32, i32) {
         let old = self.now - seconds(i64::from(min_age_minutes) * 60);
-        let lapsed: Vec<Uuid> = self
-            .claims
-            .iter()
-            .filter(|(_, claim)| claim.lease_until < self.now && claim.claimed_at <= old)
-            .filter(|(_, claim)| of.is_none_or(|group| claim.group == group))
-            .map(|(token, _)| *token)
-            .collect();
+        let mut lapsed = self.live_claims();
+        lapsed.retain(|token| {
+            let claim = &self.claims[token];
+            let is_old = claim.lease_until < self.now && claim.claimed_at <= old;
+            is_old && of.is_none_or(|group| claim.group == group)
+        });
         let (mut requeued, mut exhausted) = (0, 0);
         for token in &lapsed {
             let claim = self.remove_claim(*token);
@@ -287,6 +293,14 @@ impl Model {
     pub(super) fn count_failed(&mut self, group: usize) {
         self.groups[group].totals.failed += 1;
         self.groups[group].active_at = Some(self.now);
+    }
+
+    /// The parts of one claim go on in one slot, under one lease.
+    pub(super) fn extend_parts(&mut self, slot_token: Uuid, until: Timestamp) {
+        let parts = self.claims.values_mut().filter(|claim| claim.slot_token == slot_token);
+        for part in parts.filter(|part| part.lease_until > self.now) {
+            part.lease_until = until;
+        }
     }
 
     pub(super) fn remove_claim(&mut self, token: Uuid) -> Claim {

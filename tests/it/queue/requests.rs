@@ -59,11 +59,7 @@ impl Machine {
             slot.lease_until = lease_until;
         }
         self.model.extend_probe(group, claim.epoch, slot_token, lease_until);
-        for other in self.model.claims.values_mut() {
-            if other.slot_token == slot_token && other.lease_until > now {
-                other.lease_until = lease_until;
-            }
-        }
+        self.model.extend_parts(slot_token, lease_until);
         Ok(())
     }
 }

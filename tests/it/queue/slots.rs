@@ -57,6 +57,22 @@ async fn nobody_renews_a_slot_that_is_anothers_by_now() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn no_part_outlives_its_slot_however_often_a_claim_is_cut() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let token = claimed(&world).await?;
+    let [first, _] = cut(&world, token).await?;
+
+    let again = "select relay.split_claim($1, array[0], 5)";
+    world.sql.query(again, &[&first]).await?;
+    world.let_pass("6 seconds").await?;
+    claim_one(&world.sql).await?;
+
+    let out = "select count(distinct slot_token) from relay.inflight where lease_until > clock_timestamp()";
+    assert_eq!(world.number(out).await?, 1, "one slot, one claim");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn a_lapsed_claim_frees_no_slot_that_is_anothers_by_now() -> anyhow::Result<()> {
     let world = World::new().await?;
     claimed(&world).await?;

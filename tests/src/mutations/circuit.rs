@@ -101,4 +101,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "queue::herd::a_probe_that_never_left_is_due_again_at_once",
         &[edit("set probe_until = v_now\n", "set probe_until = provider_health_state.probe_until\n")],
     ),
+    mutation(
+        RECORD,
+        "leaves the group of a probe that never left where its lease put it",
+        "queue::herd::a_probe_that_never_left_and_gave_nothing_back_is_due_again_at_once",
+        &[edit(
+            "perform relay.call_groups(array[p_group_id], array[v_now]);\n    return null;",
+            "return null;",
+        )],
+    ),
 ];

@@ -419,6 +419,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     mutation(
         SPLIT,
+        "leaves the other parts with a lease that is not their slot's",
+        "queue::slots::no_part_outlives_its_slot_however_often_a_claim_is_cut",
+        &[edit("if v_claim.slot_token <> p_claim_token then", "if false then")],
+    ),
+    mutation(
+        SPLIT,
         "forgets where the first request went",
         "queue::marks::a_cut_claim_remembers_where_its_request_went",
         &[edit(
