@@ -62,13 +62,14 @@ create index hold_lifts on relay.hold (lifts_at) where lifted_at is null and lif
 alter table relay.receipt
   add column conversion_ids bigint[] not null default '{}',
   add column targets bigint[] not null default '{}',
-  add column maybe_delivered boolean not null default false;
+  add column maybe_delivered boolean not null default false,
+  add column run_id bigint;
 comment on table relay.receipt is
   'One row per request that is answered later. SETTLED: its outcome holds for every conversion whose latest outcome is the '
   'SUBMITTED of this attempt, so that a success is one write. RESOLVED: each conversion has its own later outcome. '
   'conversion_ids: those conversions; targets: where each went, or a single entry for all. next_poll_at: moved on before a '
   'poll leaves, so that nobody else polls meanwhile and a crash is made good. maybe_delivered: an earlier request may have '
-  'delivered one of them, so that a duplicate is ours.';
+  'delivered one of them, so that a duplicate is ours. run_id: the last run that asked, which does not ask twice.';
 update relay.receipt
 set
   conversion_ids = submitted.conversion_ids,

@@ -5,6 +5,7 @@ create or replace function relay.claim_receipts(
   p_wait_seconds integer,   -- the longest wait for the request budget that is worth it
   p_lease_seconds integer,
   p_early_minutes integer default 0,  -- those, too, that are due within so long
+  p_run_id bigint default null,       -- who asks: it gets each receipt once
   p_now timestamptz default null  -- last; only tests set the clock
 )
 returns table (
@@ -71,6 +72,7 @@ begin
       ) as attempt on true
       where receipt.state = 'PENDING'
         and receipt.next_poll_at <= v_now + pg_catalog.make_interval(mins => p_early_minutes)
+      and (p_run_id is null or receipt.run_id is distinct from p_run_id)
         and delivery_group.provider_key = p_provider_key
         and (p_site_id is null or delivery_group.site_id = p_site_id)
         and ((delivery_group.quota_key = any (v_full)) is not true or receipt.created_at <= v_now - c_overdue_after)
@@ -113,7 +115,8 @@ begin
       update relay.receipt
       set
         next_poll_at = v_now + pg_catalog.make_interval(secs => p_lease_seconds + wait_ms / 1000),
-        polls = receipt.polls + 1
+        polls = receipt.polls + 1,
+      run_id = p_run_id
       where receipt.attempt_id = v_due.attempt_id;
       select
         provider_credentials.key_version, vault_key.source, vault_key.wrapped, provider_credentials.sealed

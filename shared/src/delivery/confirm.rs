@@ -1,6 +1,5 @@
 //! Confirms: asks what became of requests that are answered later, and brings each of their conversions to its end.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,12 +59,12 @@ impl Runner {
         self.codes = Codes::read(&self.store, providers).await?;
         let runner = Arc::new(self);
         let mut sum = Confirmed::default();
-        let mut asked = HashSet::new();
         for provider in providers {
             while !runner.must_stop() {
                 let due = runner
                     .store
                     .claim_receipts(
+                        run,
                         *provider,
                         scope,
                         RECEIPTS_IN_FLIGHT,
@@ -73,13 +72,11 @@ impl Runner {
                         runner.lease(),
                     )
                     .await?;
-                // Where it is early, a receipt that is put off is due again: those that were not asked for come first.
-                let fresh: Vec<_> = due.into_iter().filter(|receipt| asked.insert(receipt.attempt)).collect();
-                if fresh.is_empty() {
+                if due.is_empty() {
                     break;
                 }
                 let mut questions = JoinSet::new();
-                for receipt in fresh {
+                for receipt in due {
                     questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
                 }
                 while let Some(asked) = questions.join_next().await {

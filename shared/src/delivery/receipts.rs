@@ -148,6 +148,8 @@ struct Suspicion {
     reason: ErrorCode,
     count: usize,
     rows: Vec<usize>,
+    /// Whether rows that another reason means were taken out: nobody knows whether the platform counts one twice.
+    is_cut: bool,
 }
 
 fn sort(rows: Vec<usize>, mut counts: Vec<Counted>, maybe_delivered: bool, judge: &impl Judge) -> Sorted {
@@ -176,7 +178,7 @@ fn sort(rows: Vec<usize>, mut counts: Vec<Counted>, maybe_delivered: bool, judge
     let delivered = rest.into_iter().filter(|row| !meant.iter().any(|(known, _)| known == row)).collect();
     match open.as_slice() {
         // One that several reasons may mean met the worst of them.
-        [alone] => {
+        [alone] if suspicions.iter().all(|suspicion| !suspicion.is_cut) => {
             let reasons = suspicions.iter().map(|suspicion| &suspicion.reason);
             let worst =
                 reasons.max_by_key(|reason| judge_row(judge, reason, *alone).verdict.class().severity());
@@ -193,17 +195,20 @@ fn suspicion(count: &Counted, rows: &[usize], judge: &impl Judge) -> Suspicion {
     let fitting: Vec<usize> =
         rows.iter().copied().filter(|row| judge.could_mean(&count.reason, *row)).collect();
     let rows = if fitting.len() < wanted { rows.to_vec() } else { fitting };
-    Suspicion { reason: count.reason.clone(), count: wanted, rows }
+    Suspicion { reason: count.reason.clone(), count: wanted, rows, is_cut: false }
 }
 
-/// Takes out the reasons whose count is that of the rows that come into question, again and again: each that is
-/// settled takes its rows out of question for the others.
+/// Takes out the reasons whose count is that of the rows that come into question; each takes its rows out of question for
+/// the others, which convict nobody from then on.
 fn convict(suspicions: &mut Vec<Suspicion>) -> Vec<(usize, ErrorCode)> {
     let mut meant = Vec::new();
-    while let Some(place) = suspicions.iter().position(|suspicion| suspicion.rows.len() <= suspicion.count) {
+    let is_sure = |suspicion: &Suspicion| !suspicion.is_cut && suspicion.rows.len() <= suspicion.count;
+    while let Some(place) = suspicions.iter().position(is_sure) {
         let sure = suspicions.swap_remove(place);
         for other in suspicions.iter_mut() {
+            let before = other.rows.len();
             other.rows.retain(|row| !sure.rows.contains(row));
+            other.is_cut |= other.rows.len() < before;
         }
         meant.extend(sure.rows.into_iter().map(|row| (row, sure.reason.clone())));
         suspicions.retain(|suspicion| !suspicion.rows.is_empty());

@@ -63,9 +63,11 @@ pub struct Postponed {
 }
 
 impl Store {
-    /// Receipts that are due, at most `limit`, each with a place in its request budget within `wait`.
+    /// Receipts that are due, at most `limit`, each with a place in its request budget within `wait`; each once in
+    /// a run.
     pub async fn claim_receipts(
         &self,
+        run: RunId,
         provider: ProviderKey,
         scope: ReceiptScope,
         limit: i32,
@@ -76,7 +78,7 @@ impl Store {
             .query(
                 "select attempt_id, group_id, site_id, provider_request_id, transport, conversions, maybe_delivered, \
                  wait_ms, is_last, is_overdue, key_version, source, wrapped, sealed \
-                 from relay.claim_receipts($1, $2, $3, $4, $5, $6)",
+                 from relay.claim_receipts($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     (&provider.as_str(), Type::TEXT),
                     (&scope.site.map(|site| site.0), Type::UUID),
@@ -84,6 +86,7 @@ impl Store {
                     (&seconds(wait), Type::INT4),
                     (&seconds(lease), Type::INT4),
                     (&scope.early_minutes, Type::INT4),
+                    (&run.0, Type::INT8),
                 ],
             )
             .await?;

@@ -346,3 +346,24 @@ async fn a_change_that_names_its_order_alone_goes_by_what_its_original_was_known
     assert_eq!(world.number(consent).await?, 2, "what was lent goes under the consent that was given for it");
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn who_asks_early_gets_to_every_receipt_however_late_it_is_due() -> anyhow::Result<()> {
+    let world = World::beside(Duration::from_secs(2), Duration::from_secs(3_600)).await?;
+    for number in 0..25 {
+        let site = world.site(json!({ "transport": "data_manager" })).await?;
+        world.enqueue_many(site, &format!("sale{number}"), "ok", 1).await?;
+    }
+    world.run_worker().await?;
+    world
+        .sql
+        .execute("update relay.receipt set next_poll_at = next_poll_at + interval '5 hours'", &[])
+        .await?;
+    let early = confirm::Request { early_minutes: 1_440, ..confirm::Request::default() };
+
+    let answer = world.confirm_as(&early).await?;
+
+    assert_eq!((answer.total, answer.skipped), (25, 25), "{answer:?}");
+    assert_eq!(world.number("select max(polls)::bigint from relay.receipt").await?, 1);
+    world.assert_accounted_for().await
+}
