@@ -77,7 +77,9 @@ pub(super) fn resolve(
     maybe_delivered: bool,
     judge: &impl Judge,
 ) -> Vec<Resolved> {
-    let mut resolved = vec![Resolved::Said(unexplained()); targets.len()];
+    // A row that went to none of the places that are told of (the account is another by now) was perhaps taken.
+    let in_doubt = RowAnswer { verdict: Verdict::Unconfirmed, code: Some(UNEXPLAINED) };
+    let mut resolved = vec![Resolved::Said(in_doubt); targets.len()];
     let mut next_part = 0;
     for part in parts {
         let is_here = |row: &usize| part.target.is_none_or(|target| targets[*row] == Some(target.0));

@@ -367,3 +367,25 @@ async fn who_asks_early_gets_to_every_receipt_however_late_it_is_due() -> anyhow
     assert_eq!(world.number("select max(polls)::bigint from relay.receipt").await?, 1);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn what_went_to_an_account_that_is_another_by_now_stays_perhaps_delivered() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({ "transport": "data_manager" })).await?;
+    let mut other = row("sale", "ok", 1);
+    other["conversion_action"] = json!("customers/1234567890/conversionActions/1");
+    world.enqueue(site, &[row("sale", "reason.INVALID_EVENT", 0), other]).await?;
+    world.run_worker().await?;
+    let moved = json!({ "transport": "data_manager", "customer_id": "2234567890" });
+    world.put_credentials(site, moved).await?;
+
+    world.let_pass("31 minutes").await?;
+    world.confirm().await?;
+    let perhaps = world.number("select count(*) from relay.ready where maybe_delivered").await?;
+    world.let_pass("10 minutes").await?;
+    world.run_worker().await?;
+
+    assert_eq!(perhaps, 2);
+    assert_eq!(world.statuses().await?, "HELD 2", "it may be there, and goes nowhere else");
+    world.assert_accounted_for().await
+}
