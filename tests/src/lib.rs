@@ -7,5 +7,6 @@ pub mod fuzz;
 pub mod lambda;
 pub mod mutations;
 pub mod proto;
+pub mod skew;
 pub mod trial;
 pub mod world;
