@@ -1,0 +1,18 @@
+//! The table of functions: a file for each. A binary of Lambda names one of them, `relay serve` all.
+
+mod confirm;
+mod migrate;
+mod recover;
+mod runner;
+mod seed;
+
+pub use confirm::CONFIRM;
+pub use migrate::MIGRATE;
+pub use recover::RECOVER;
+pub use runner::RUNNER;
+pub use seed::SEED;
+
+use super::function::Function;
+
+/// Every function.
+pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &MIGRATE];
