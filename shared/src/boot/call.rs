@@ -43,7 +43,12 @@ pub enum CallError {
 /// The function that decides by itself whom it lets in does not let this one in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Unauthorized")]
-pub struct Unauthorized;
+pub(super) struct Unauthorized;
+
+/// A call that was not answered in its time. What was on its way may have been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not done in time: the same call can be made again")]
+pub(super) struct OutOfTime;
 
 impl CallError {
     /// Sorts a failure by what the caller can do about it. The causes go along: none of ours names a secret.
@@ -66,7 +71,8 @@ impl CallError {
                         | StoreError::NoPartition(_)
                 )
             });
-            booting.or_else(|| stored.map(ToString::to_string))
+            let late = cause.downcast_ref::<OutOfTime>().map(ToString::to_string);
+            booting.or(late).or_else(|| stored.map(ToString::to_string))
         });
         match brief {
             Some(brief) => Self::Unavailable { told, brief },

@@ -57,10 +57,12 @@ pub fn enter<'a>(
         return Err(answer.header("allow", allowed));
     };
     match entrance.function.callers {
-        Callers::WithSecret => boot.secrets.check(&call.headers).map_err(|turned_away| match turned_away {
-            TurnedAway::NotConfigured => HttpAnswer::error(500, "CRON_SECRET not configured"),
-            TurnedAway::Unauthorized => HttpAnswer::unauthorized(),
-        })?,
+        Callers::WithSecret => {
+            boot.secrets.check(&call.headers).map_err(|turned_away| match turned_away {
+                TurnedAway::NotConfigured => HttpAnswer::error(500, "CRON_SECRET not configured"),
+                TurnedAway::Unauthorized => HttpAnswer::unauthorized(),
+            })?
+        }
         Callers::OfItsOwnChoice | Callers::Anybody => {}
     }
     Ok(*entrance)

@@ -13,7 +13,7 @@ mod migrate;
 mod telemetry;
 
 pub use authentication::Secrets;
-pub use call::{Call, CallError, Unauthorized};
+pub use call::{Call, CallError};
 pub use config::{AppEnv, Config, ConfigError, ProviderConfig, new_vault_key};
 pub use context::{BootError, PROGRAM_VERSION, open_context, registry};
 pub use entrance::{Entrance, answer, enter};

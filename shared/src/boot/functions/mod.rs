@@ -1,12 +1,14 @@
 //! The table of functions: a file for each. A binary of Lambda names one of them, `relay serve` all.
 
 mod confirm;
+mod ingest;
 mod migrate;
 mod recover;
 mod runner;
 mod seed;
 
 pub use confirm::CONFIRM;
+pub use ingest::INGEST;
 pub use migrate::MIGRATE;
 pub use recover::RECOVER;
 pub use runner::RUNNER;
@@ -15,4 +17,4 @@ pub use seed::SEED;
 use super::function::Function;
 
 /// Every function.
-pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &MIGRATE];
+pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &INGEST, &MIGRATE];
