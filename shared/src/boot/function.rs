@@ -14,6 +14,7 @@ use super::authentication::Secrets;
 use super::call::Call;
 use super::config::{AppEnv, Config};
 use super::context::open_context;
+use super::health::Health;
 use crate::engine::Context;
 
 /// What a function is.
@@ -113,6 +114,7 @@ pub struct Boot {
     /// The settings.
     pub config: Config,
     pub(super) secrets: Secrets,
+    pub(super) health: Health,
     context: OnceCell<Context>,
 }
 
@@ -120,7 +122,7 @@ impl Boot {
     /// With these settings, and nothing open yet.
     pub fn new(config: Config) -> Self {
         let secrets = Secrets::read(&config);
-        Self { config, secrets, context: OnceCell::new() }
+        Self { config, secrets, health: Health::default(), context: OnceCell::new() }
     }
 
     /// What tasks work with; opened once, and again on the next call where that failed.

@@ -7,6 +7,7 @@ mod context;
 mod entrance;
 mod function;
 pub mod functions;
+mod health;
 mod http;
 mod lambda;
 mod migrate;

@@ -1,6 +1,7 @@
 //! The table of functions: a file for each. A binary of Lambda names one of them, `relay serve` all.
 
 mod confirm;
+mod health;
 mod ingest;
 mod migrate;
 mod recover;
@@ -8,6 +9,7 @@ mod runner;
 mod seed;
 
 pub use confirm::CONFIRM;
+pub use health::HEALTH;
 pub use ingest::INGEST;
 pub use migrate::MIGRATE;
 pub use recover::RECOVER;
@@ -17,4 +19,4 @@ pub use seed::SEED;
 use super::function::Function;
 
 /// Every function.
-pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &INGEST, &MIGRATE];
+pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &INGEST, &HEALTH, &MIGRATE];
