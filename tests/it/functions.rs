@@ -2,6 +2,7 @@
 
 mod confirm;
 mod http;
+mod ingest;
 mod recover;
 mod runner;
 mod seed;
