@@ -22,6 +22,7 @@ mod sandbox;
 mod serve;
 mod site;
 mod status;
+mod tasks;
 mod taxonomy;
 mod vault_key;
 
@@ -74,6 +75,7 @@ enum Command {
     Quota(quota::Arguments),
     Audit(audit::Arguments),
     Prune(prune::Arguments),
+    Tasks(tasks::Arguments),
     KeepPartitions(keep_partitions::Arguments),
     Serve(serve::Arguments),
     Sandbox(sandbox::Arguments),
@@ -139,6 +141,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
         Command::Audit(arguments) => audit::run(arguments, output).await,
+        Command::Tasks(arguments) => tasks::run(arguments, output).await,
         Command::Prune(arguments) => prune::run(arguments, output).await,
         Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
         Command::Serve(arguments) => serve::run(arguments, output).await,

@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, json};
 use shared::boot::{self, Config};
-use shared::delivery::Deadline;
-use shared::engine::Fields;
 use shared::engine::tasks::prune::{self, Answer, Request};
+use shared::engine::{Bounds, Fields, Reply};
 
 use crate::failure::Exit;
 use crate::output::{Output, grouped};
@@ -37,11 +36,13 @@ impl Arguments {
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
     let request = arguments.request()?;
-    let deadline = Deadline::after(DEADLINE);
     let context = boot::open_context(&Config::from_env()).await?;
-    let answer = prune::run(&context, &request, deadline).await?;
-    output.answer(&answer, || text(&answer, &request))?;
-    Ok(if answer.ok && answer.finished { Exit::Done } else { Exit::Failed })
+    let reply = prune::run(&context, &request, Bounds::after(DEADLINE)).await?;
+    output.reply(&reply, |answer| text(answer, &request))?;
+    Ok(match reply {
+        Reply::Answer(answer) if !answer.ok || !answer.finished => Exit::Failed,
+        Reply::Answer(_) | Reply::Skipped { .. } => Exit::Done,
+    })
 }
 
 fn text(answer: &Answer, request: &Request) -> String {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::config::{AppEnv, Config, ConfigError, ProviderConfig};
 use super::migrate::NEWEST_MIGRATION;
 use crate::delivery::Access;
-use crate::engine::Context;
+use crate::engine::{Context, Tasks};
 use crate::providers::Registry;
 use crate::providers::google_ads::{GoogleAds, GoogleConfig};
 use crate::providers::http::{ClientError, build_client};
@@ -64,7 +64,8 @@ pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let registry = registry(&providers)?;
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
-    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout })
+    let settings = Arc::new(config.task_settings(&Tasks::of(&registry))?);
+    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout, settings })
 }
 
 /// The platforms of this program.
@@ -129,7 +130,7 @@ pub(super) fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'stati
     match config.vault_key()? {
         Some(key) => match LocalKey::new(&key) {
             Ok(key) => Ok((Box::new(key), "local")),
-            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY", reason: wrong.to_string() }),
+            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY".into(), reason: wrong.to_string() }),
         },
         None => Ok((Box::new(NoKey), "none")),
     }

@@ -14,7 +14,8 @@ use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
 use super::config::{AppEnv, Config};
-use super::context::{BootError, check_program, install_tls};
+use super::context::{BootError, check_program, install_tls, registry};
+use crate::engine::Tasks;
 use crate::store::connect_once;
 
 /// Every file of `migrations/`, by its path there, in order.
@@ -96,6 +97,10 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
         let_it_settle(&mut client, |tx| Box::pin(apply_functions(tx))).await.context("functions")?;
     done.partitions =
         let_it_settle(&mut client, |tx| Box::pin(keep_partitions(tx))).await.context("partitions")?;
+    let registry = registry(&config.providers()?)?;
+    let tasks = Tasks::of(&registry);
+    let keys: Vec<String> = tasks.scheduled().map(|task| task.descriptor.key.as_str().to_owned()).collect();
+    let_it_settle(&mut client, |tx| Box::pin(register_tasks(tx, keys.clone()))).await.context("tasks")?;
     Ok(done)
 }
 
@@ -113,6 +118,12 @@ async fn stamp_environment(tx: &Transaction<'_>, environment: AppEnv) -> anyhow:
 async fn keep_partitions(tx: &Transaction<'_>) -> anyhow::Result<i32> {
     tx.batch_execute(file(OWNER)).await?;
     Ok(tx.query_one("select relay.keep_partitions($1)", &[&WEEKS_AHEAD]).await?.get(0))
+}
+
+async fn register_tasks(tx: &Transaction<'_>, keys: Vec<String>) -> anyhow::Result<()> {
+    tx.batch_execute(file(OWNER)).await?;
+    tx.query_one("select relay.register_tasks($1)", &[&keys]).await?;
+    Ok(())
 }
 
 /// The numbered lane, the ground excepted: it is laid every time.

@@ -13,6 +13,7 @@ pub const CONFIRM: Function = Function {
 };
 
 async fn handle(boot: &Boot, call: Call) -> anyhow::Result<Answer> {
-    let request = confirm::Request::parse(call.fields)?;
-    Answer::done(&confirm::run(boot.context().await?, &request, call.deadline, call.shutdown).await?)
+    let (fields, bounds) = call.into_parts();
+    let request = confirm::Request::parse(fields)?;
+    Answer::done(&confirm::run(boot.context().await?, &request, bounds).await?)
 }

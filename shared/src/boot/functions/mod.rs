@@ -3,6 +3,7 @@
 mod confirm;
 mod health;
 mod ingest;
+mod maintain;
 mod migrate;
 mod recover;
 mod runner;
@@ -11,6 +12,7 @@ mod seed;
 pub use confirm::CONFIRM;
 pub use health::HEALTH;
 pub use ingest::INGEST;
+pub use maintain::MAINTAIN;
 pub use migrate::MIGRATE;
 pub use recover::RECOVER;
 pub use runner::RUNNER;
@@ -19,4 +21,4 @@ pub use seed::SEED;
 use super::function::Function;
 
 /// Every function.
-pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &INGEST, &HEALTH, &MIGRATE];
+pub const ALL: &[&Function] = &[&RUNNER, &CONFIRM, &RECOVER, &SEED, &MAINTAIN, &INGEST, &HEALTH, &MIGRATE];

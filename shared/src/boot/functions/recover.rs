@@ -13,6 +13,7 @@ pub const RECOVER: Function = Function {
 };
 
 async fn handle(boot: &Boot, call: Call) -> anyhow::Result<Answer> {
-    let request = recover::Request::parse(call.fields)?;
-    Answer::done(&recover::run(boot.context().await?, &request, call.deadline).await?)
+    let (fields, bounds) = call.into_parts();
+    let request = recover::Request::parse(fields)?;
+    Answer::done(&recover::run(boot.context().await?, &request, bounds).await?)
 }

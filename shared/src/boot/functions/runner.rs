@@ -20,6 +20,7 @@ pub const RUNNER: Function = Function {
 };
 
 async fn handle(boot: &Boot, call: Call) -> anyhow::Result<Answer> {
-    let request = upload::Request::parse(call.fields)?;
-    Answer::done(&upload::run(boot.context().await?, &request, call.deadline, call.shutdown).await?)
+    let (fields, bounds) = call.into_parts();
+    let request = upload::Request::parse(fields)?;
+    Answer::done(&upload::run(boot.context().await?, &request, bounds).await?)
 }

@@ -13,6 +13,7 @@ pub const SEED: Function = Function {
 };
 
 async fn handle(boot: &Boot, call: Call) -> anyhow::Result<Answer> {
-    let request = seed::Request::parse(call.fields)?;
-    Answer::done(&seed::run(boot.context().await?, &request).await?)
+    let (fields, bounds) = call.into_parts();
+    let request = seed::Request::parse(fields)?;
+    Answer::done(&seed::run(boot.context().await?, &request, bounds).await?)
 }

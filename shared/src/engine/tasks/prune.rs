@@ -2,17 +2,26 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::delivery::Deadline;
-use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{RunEnd, RunStatus};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
 
-const FIELDS: [&str; 3] = ["retention_days", "run_retention_days", "scheduled_time"];
+const DESCRIPTOR: Descriptor = Descriptor {
+    key: TaskKey::new("prune"),
+    turns: Turns::Exclusive(482_176),
+    schedule: Schedule::Daily { hour: 2 },
+    lease: Duration::from_secs(60),
+    provider: None,
+    scope: Scope::Whole,
+};
+
+const FIELDS: [&str; 4] = ["retention_days", "run_retention_days", "scheduled_time", "lockId"];
 
 /// Days that conversions, outcomes and the ledger are kept where nobody says otherwise.
 pub const DEFAULT_RETENTION_DAYS: u32 = 400;
@@ -42,8 +51,8 @@ pub struct Request {
     pub retention_days: u32,
     /// Days that the history of runs is kept.
     pub run_retention_days: u32,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -54,12 +63,12 @@ impl Request {
     pub fn parse(mut fields: Fields) -> Result<Self, BadRequest> {
         let retention = fields.number("retention_days", MIN_RETENTION_DAYS, MAX_RETENTION_DAYS)?;
         let runs = fields.number("run_retention_days", MIN_RUN_RETENTION_DAYS, MAX_RETENTION_DAYS)?;
-        let scheduled_time = fields.time("scheduled_time")?;
+        let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
         Ok(Self {
             retention_days: retention.unwrap_or(DEFAULT_RETENTION_DAYS),
             run_retention_days: runs.unwrap_or(DEFAULT_RUN_RETENTION_DAYS),
-            scheduled_time,
+            trigger,
         })
     }
 }
@@ -93,80 +102,98 @@ pub struct Answer {
     pub finished: bool,
 }
 
+/// Pruning as the registry holds it.
+pub fn task() -> Task {
+    Task::new(DESCRIPTOR, Map::new(), |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
 /// Prunes until nothing is left or the deadline is near.
 ///
 /// # Errors
 /// The database's.
-pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> anyhow::Result<Answer> {
-    let run = context.store.start_task_run("prune", request.scheduled_time).await?;
-    let mut answer = Answer::default();
-    let done = prune(context, request, deadline, &mut answer).await;
-    answer.ok = done.is_ok() && answer.errors.is_empty();
-    answer.skipped = answer.skipped_weeks.len() as u64;
-    answer.processed = answer.dropped.len() as u64;
-    answer.total = answer.processed + answer.skipped + answer.errors.len() as u64;
-    let counters = json!({
-        "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "keys": answer.keys,
-        "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs,
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let narrowed = json!({
+        "retention_days": request.retention_days, "run_retention_days": request.run_retention_days,
     });
-    let (status, faults) = match &done {
-        Ok(()) => (RunStatus::Done, answer.errors.len() as u64),
-        Err(_) => (RunStatus::Error, answer.errors.len() as u64 + 1),
-    };
-    let notes = answer.errors.iter().chain(&answer.skipped_weeks).cloned().collect::<Vec<_>>().join("; ");
-    let end = RunEnd { status, requests: 0, http_429: 0, errors: faults, notes, counters };
-    let closed = context.store.finish_task_run(run, &end).await;
-    done?;
-    closed?;
-    for week in &answer.skipped_weeks {
-        warn!(run.id = %run, "a week is past its retention and stays, {week}");
-    }
-    info!(
-        run.id = %run, keys = answer.keys, partitions = answer.processed, skipped = answer.skipped,
-        runs = answer.runs, event = "run_complete",
-        "prune: dropped {} partitions and {} keys", answer.processed, answer.keys
-    );
-    Ok(answer)
+    let mut work = Pruning { request, answer: Answer::default() };
+    Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(_) => Reply::Answer(work.answer),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
 }
 
-async fn prune(
-    context: &Context,
-    request: &Request,
-    deadline: Deadline,
-    answer: &mut Answer,
-) -> anyhow::Result<()> {
-    let store = &context.store;
-    loop {
-        let removed =
-            store.prune_task_runs(i32::try_from(request.run_retention_days)?, ROWS_PER_CALL).await?;
-        answer.runs += removed;
-        if removed < u64::from(ROWS_PER_CALL.unsigned_abs()) || deadline.is_near() {
-            break;
+struct Pruning<'a> {
+    request: &'a Request,
+    answer: Answer,
+}
+
+impl Work for Pruning<'_> {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let store = &running.context.store;
+        let run_days = i32::try_from(self.request.run_retention_days)?;
+        loop {
+            let removed = store.prune_task_runs(run_days, ROWS_PER_CALL).await?;
+            self.answer.runs += removed;
+            if removed < u64::from(ROWS_PER_CALL.unsigned_abs()) || running.is_over() {
+                break;
+            }
+        }
+        self.prune_history(running).await?;
+        let answer = &mut self.answer;
+        answer.ok = answer.errors.is_empty();
+        answer.skipped = answer.skipped_weeks.len() as u64;
+        answer.processed = answer.dropped.len() as u64;
+        answer.total = answer.processed + answer.skipped + answer.errors.len() as u64;
+        for week in &answer.skipped_weeks {
+            warn!("a week is past its retention and stays, {week}");
+        }
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let answer = &self.answer;
+        let notes = answer.errors.iter().chain(&answer.skipped_weeks).cloned().collect::<Vec<_>>();
+        Tally {
+            errors: answer.errors.len() as u64,
+            notes: notes.join("; "),
+            counters: json!({
+                "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "keys": answer.keys,
+                "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs,
+            }),
+            ..Tally::default()
         }
     }
-    let days = i32::try_from(request.retention_days)?;
-    let mut tries = 0;
-    while !deadline.is_near() {
-        let step = store.prune_history(days, ROWS_PER_CALL).await?;
-        answer.keys += step.keys;
-        answer.receipts += step.receipts;
-        answer.holds += step.holds;
-        answer.dropped.extend(step.dropped);
-        if step.finished {
-            answer.skipped_weeks = step.skipped;
-            answer.finished = true;
-            break;
+}
+
+impl Pruning<'_> {
+    async fn prune_history(&mut self, running: &Running) -> anyhow::Result<()> {
+        let (store, answer) = (&running.context.store, &mut self.answer);
+        let days = i32::try_from(self.request.retention_days)?;
+        let mut tries = 0;
+        while !running.is_over() {
+            let step = store.prune_history(days, ROWS_PER_CALL).await?;
+            answer.keys += step.keys;
+            answer.receipts += step.receipts;
+            answer.holds += step.holds;
+            answer.dropped.extend(step.dropped);
+            if step.finished {
+                answer.skipped_weeks = step.skipped;
+                answer.finished = true;
+                break;
+            }
+            let Some(busy) = step.busy else {
+                tries = 0;
+                continue;
+            };
+            tries += 1;
+            if tries >= BUSY_TRIES {
+                answer.errors.push(format!("{busy} is in use, the next call tries it again"));
+                break;
+            }
+            sleep(BUSY_WAIT.min(running.deadline.remaining())).await;
         }
-        let Some(busy) = step.busy else {
-            tries = 0;
-            continue;
-        };
-        tries += 1;
-        if tries >= BUSY_TRIES {
-            answer.errors.push(format!("{busy} is in use, the next call tries it again"));
-            break;
-        }
-        sleep(BUSY_WAIT.min(deadline.remaining())).await;
+        Ok(())
     }
-    Ok(())
 }
