@@ -2,6 +2,7 @@
 
 mod confirm;
 mod http;
+mod ingest;
 mod maintain;
 mod recover;
 mod runner;
