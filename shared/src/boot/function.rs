@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use super::call::Call;
 use super::config::{AppEnv, Config};
 use super::context::open_context;
 use super::health::Health;
-use crate::engine::Context;
+use crate::engine::{Context, Pulse};
 
 /// What a function is.
 #[derive(Clone, Copy)]
@@ -123,6 +124,13 @@ impl Boot {
     pub fn new(config: Config) -> Self {
         let secrets = Secrets::read(&config);
         Self { config, secrets, health: Health::default(), context: OnceCell::new() }
+    }
+
+    /// The same for a process that lives for a loop: it is ready only while that lives.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Arc<Pulse>) -> Self {
+        self.health.pulse = Some(pulse);
+        self
     }
 
     /// What tasks work with; opened once, and again on the next call where that failed.

@@ -33,7 +33,7 @@ pub use audit::{Accounts, AuditFault};
 pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
 pub use connect::{DatabaseConfig, connect_once};
 pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
-pub use deployment::Deployment;
+pub use deployment::{Deployment, TaskQuiet};
 pub use enqueue::{EnqueueResult, Enqueued, NewConversion};
 pub use error::{Said, StoreError};
 pub use holds::{Hold, HoldFilter, Released};
