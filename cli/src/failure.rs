@@ -160,7 +160,7 @@ fn judge_boot(error: &BootError) -> Option<Judgement> {
         BootError::Config(error) => Some(judge_config(error)),
         BootError::Store(error) => Some(judge_store(error)),
         BootError::Program { .. } => Some((Exit::Failed, None)),
-        BootError::Http(_) => None,
+        BootError::Http(_) | BootError::SecretAway { .. } => None,
     }
 }
 
@@ -204,6 +204,9 @@ fn connection_hint(cause: &(dyn std::error::Error + 'static)) -> &'static str {
 
 fn judge_vault(error: &VaultError) -> Option<Judgement> {
     match error {
+        VaultError::KeyRefused { setting, .. } if setting.starts_with("KMS_KEY_ID") => {
+            Some((Exit::Credentials, Some("aws kms describe-key --key-id \"$KMS_KEY_ID\"".to_owned())))
+        }
         VaultError::KeyRefused { .. } => {
             let hint = "export VAULT_KEY=…  # the one with which this database's credentials were sealed";
             Some((Exit::Credentials, Some(hint.to_owned())))

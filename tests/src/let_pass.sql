@@ -36,6 +36,7 @@ update relay.provider_health_state set
 update relay.receipt set
   next_poll_at = next_poll_at - interval '{interval}', created_at = created_at - interval '{interval}';
 update relay.provider_credentials set updated_at = updated_at - interval '{interval}';
+update relay.vault_key set created_at = created_at - interval '{interval}';
 update relay.upkeep set done_at = done_at - interval '{interval}';
 alter table relay.provider_upload_attempts disable trigger provider_upload_attempts_once;
 update relay.provider_upload_attempts set opened_at = opened_at - interval '{interval}' where closed_at is null;

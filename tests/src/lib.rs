@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, real processes, the platforms' own message types.
 
+pub mod aws;
 pub mod binaries;
 pub mod chaos;
 pub mod database;
@@ -8,6 +9,7 @@ pub mod fuzz;
 pub mod lambda;
 pub mod mutations;
 pub mod proto;
+pub mod python;
 pub mod served;
 pub mod skew;
 pub mod trial;

@@ -1,4 +1,4 @@
-//! `relay credentials put`: stores a site's credentials, sealed; the way for production.
+//! `relay credentials`: stores a site's credentials, sealed; the way for production. And makes the key anew that seals them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -36,11 +36,33 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         file: String,
     },
+    /// Make a new data key, which seals what is stored from now on; a task seals the rest with it. Also the way on where the
+    /// key is lost
+    Rotate,
 }
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
-    let Action::Put { site, provider, file } = arguments.action;
-    let credentials = read(&file)?;
+    match arguments.action {
+        Action::Put { site, provider, file } => put(site, provider, &file, output).await,
+        Action::Rotate => rotate(output).await,
+    }
+}
+
+async fn rotate(output: Output) -> anyhow::Result<Exit> {
+    let context = boot::open_context(&Config::from_env()).await?;
+    let rotated = context.access.rotate_key().await?;
+    let version = rotated.key_version;
+    output.answer(&json!({ "ok": true, "key_version": version }), || {
+        format!(
+            "key version {version} seals what is stored from now on; `relay tasks run reseal-credentials` seals the \
+             rest with it at once, and the task does so by itself each night"
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn put(site: SiteId, provider: ProviderKey, file: &str, output: Output) -> anyhow::Result<Exit> {
+    let credentials = read(file)?;
     let context = boot::open_context(&Config::from_env()).await?;
     let stored = context.access.put_credentials(site, provider, &credentials).await;
     let key_version = match stored {

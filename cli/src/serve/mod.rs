@@ -176,7 +176,7 @@ fn call_of(head: &hyper::http::request::Parts) -> HttpCall {
 /// In the order in which callers are turned away: first by what the head says, then because there are too many, then by the
 /// body.
 async fn answer(host: Arc<Host>, mut call: HttpCall, body: Incoming) -> HttpAnswer {
-    let entrance = match boot::enter(host.functions, &host.boot, &call) {
+    let entrance = match boot::enter(host.functions, &host.boot, &call).await {
         Ok(entrance) => entrance,
         Err(answer) => return turn_away(answer, body).await,
     };

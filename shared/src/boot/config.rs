@@ -9,7 +9,7 @@ use base64::Engine as _;
 
 use crate::domain::Secret;
 use crate::engine::{LocksByCall, Settings, Tasks};
-use crate::store::DatabaseConfig;
+use crate::vault::LocalKey;
 
 /// A setting that is missing or wrong: its name, and what would be right. Never its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,16 @@ impl fmt::Display for AppEnv {
     }
 }
 
+/// What guards data keys.
+pub(super) enum KeySetting {
+    /// A KMS key, by what `KMS_KEY_ID` says.
+    Kms(String),
+    /// `VAULT_KEY`.
+    Local(LocalKey),
+    /// Nothing.
+    Missing,
+}
+
 /// How to reach the platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderConfig {
@@ -105,7 +115,7 @@ impl Config {
     }
 
     /// A setting; an empty one counts as missing.
-    fn get(&self, name: &str) -> Option<String> {
+    pub(super) fn get(&self, name: &str) -> Option<String> {
         (self.read)(name).filter(|value| !value.trim().is_empty())
     }
 
@@ -114,18 +124,24 @@ impl Config {
         AppEnv::read(self.get("APP_ENV").as_deref())
     }
 
-    /// `DATABASE_URL`.
-    pub fn database(&self) -> Result<DatabaseConfig, ConfigError> {
-        let reason = match self.get("DATABASE_SECRET_ID") {
-            Some(_) => "is missing: this version does not read DATABASE_SECRET_ID yet",
-            None => "is missing: a PostgreSQL URL, such as postgresql://user:password@host:5432/database",
-        };
-        let url = self.get("DATABASE_URL").ok_or_else(|| ConfigError::new("DATABASE_URL", reason))?;
-        DatabaseConfig::parse(&Secret::new(url)).map_err(|reason| ConfigError::new("DATABASE_URL", reason))
+    /// What guards data keys: `KMS_KEY_ID`, or `VAULT_KEY` where that is allowed.
+    pub(super) fn key_setting(&self) -> Result<KeySetting, ConfigError> {
+        let vault_key = self.vault_key()?;
+        match (self.get("KMS_KEY_ID"), vault_key) {
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new("KMS_KEY_ID", "is set beside VAULT_KEY: set only one of them"))
+            }
+            (Some(key_id), None) => Ok(KeySetting::Kms(key_id)),
+            (None, Some(key)) => match LocalKey::new(&key) {
+                Ok(key) => Ok(KeySetting::Local(key)),
+                Err(wrong) => Err(ConfigError::new("VAULT_KEY", wrong.to_string())),
+            },
+            (None, None) => Ok(KeySetting::Missing),
+        }
     }
 
     /// `VAULT_KEY`, where it is allowed.
-    pub fn vault_key(&self) -> Result<Option<Secret>, ConfigError> {
+    fn vault_key(&self) -> Result<Option<Secret>, ConfigError> {
         match (self.get("VAULT_KEY"), self.app_env()) {
             (Some(_), AppEnv::Production) => Err(ConfigError::new(
                 "VAULT_KEY",

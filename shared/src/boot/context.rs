@@ -1,9 +1,13 @@
 //! Opens what tasks work with, in one order: configuration, connection, schema and environment, vault, platforms.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::config::{AppEnv, Config, ConfigError, ProviderConfig};
+use super::aws::Aws;
+use super::config::{AppEnv, Config, ConfigError, KeySetting, ProviderConfig};
+use super::database::find_database;
 use super::migrate::NEWEST_MIGRATION;
 use crate::delivery::Access;
 use crate::engine::{Context, Tasks};
@@ -11,7 +15,7 @@ use crate::providers::Registry;
 use crate::providers::google_ads::{GoogleAds, GoogleConfig};
 use crate::providers::http::{ClientError, build_client};
 use crate::store::{Deployment, Store, StoreError};
-use crate::vault::{KeyContext, KeyFuture, KeySource, LocalKey, Vault, VaultError, WrappedKey};
+use crate::vault::{DataKey, KeyContext, KeyFuture, KeySource, KmsKey, Vault, VaultError, WrappedKey};
 
 /// This program's version, as migrations name the oldest that they serve.
 pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -47,6 +51,14 @@ pub enum BootError {
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made")]
     Http(#[from] ClientError),
+    /// Secrets Manager gave no answer, and nothing that it gave before is left.
+    #[error("Secrets Manager gave no answer for {setting}")]
+    SecretAway {
+        /// The setting that names the secret.
+        setting: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Opens everything. Nothing is written.
@@ -54,14 +66,31 @@ pub enum BootError {
 /// # Errors
 /// The first thing that is not as it must be, in the order of the set-up.
 pub async fn open_context(config: &Config) -> Result<Context, BootError> {
+    open_context_with(config, &Arc::default()).await
+}
+
+/// Everything, being opened.
+pub(super) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Context, BootError>> + Send + 'a>>;
+
+/// The same over a way to AWS that others share.
+pub(super) fn open_context_with<'a>(config: &'a Config, aws: &'a Arc<Aws>) -> Opening<'a> {
+    Box::pin(open(config, aws))
+}
+
+async fn open(config: &Config, aws: &Arc<Aws>) -> Result<Context, BootError> {
     let providers = config.providers()?;
-    let database = config.database()?;
     let app_env = config.app_env();
-    let (source, key_source) = key_source(config)?;
+    let setting = config.key_setting()?;
     install_tls();
-    let store = Store::connect(&database).await?;
-    check(&store.describe_deployment().await?, app_env)?;
-    let registry = registry(&providers)?;
+    // What waits for others goes on while the platforms' client is made, which reads this machine's certificates.
+    let opened = async {
+        let store = Store::connect(&find_database(config, aws).await?).await?;
+        check(&store.describe_deployment().await?, app_env)?;
+        Ok::<_, BootError>(store)
+    };
+    let (store, source, registry) =
+        tokio::join!(opened, key_source(setting, app_env, aws), async { registry(&providers) });
+    let (store, (source, key_source), registry) = (store?, source?, registry?);
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
     let settings = Arc::new(config.task_settings(&Tasks::of(&registry))?);
@@ -126,42 +155,43 @@ fn version(text: &str) -> Vec<u64> {
     text.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
-pub(super) fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'static str), ConfigError> {
-    match config.vault_key()? {
-        Some(key) => match LocalKey::new(&key) {
-            Ok(key) => Ok((Box::new(key), "local")),
-            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY".into(), reason: wrong.to_string() }),
-        },
-        None => Ok((Box::new(NoKey), "none")),
-    }
+/// What guards data keys, and its name beside each of them. No host is asked.
+async fn key_source(
+    setting: KeySetting,
+    app_env: AppEnv,
+    aws: &Aws,
+) -> Result<(Box<dyn KeySource>, &'static str), BootError> {
+    Ok(match setting {
+        KeySetting::Kms(key_id) => (Box::new(KmsKey::new(key_id, aws.config().await?.clone())), "kms"),
+        KeySetting::Local(key) => (Box::new(key), "local"),
+        KeySetting::Missing => (Box::new(NoKey(app_env)), "none"),
+    })
 }
 
 /// Where no key is configured, credentials can be neither sealed nor opened; everything else works.
-struct NoKey;
+struct NoKey(AppEnv);
 
 impl NoKey {
-    fn refuse(context: KeyContext<'_>) -> VaultError {
-        VaultError::KeyRefused {
-            setting: "VAULT_KEY (not set)",
-            version: context.key_version,
-            remedy: "set VAULT_KEY (32 bytes in base64) in staging and development; keys from KMS come with a later version",
-        }
+    fn refuse(&self, context: KeyContext<'_>) -> VaultError {
+        let (setting, remedy) = match self.0 {
+            AppEnv::Production => {
+                ("KMS_KEY_ID (not set)", "set KMS_KEY_ID: the id, ARN or alias of a KMS key")
+            }
+            AppEnv::Staging | AppEnv::Development => (
+                "VAULT_KEY (not set)",
+                "set VAULT_KEY (32 bytes in base64) in staging and development, or KMS_KEY_ID",
+            ),
+        };
+        VaultError::KeyRefused { setting, version: context.key_version, remedy }
     }
 }
 
 impl KeySource for NoKey {
-    fn generate_data_key<'a>(
-        &'a self,
-        context: KeyContext<'a>,
-    ) -> KeyFuture<'a, (crate::vault::DataKey, WrappedKey)> {
-        Box::pin(async move { Err(Self::refuse(context)) })
+    fn generate_data_key<'a>(&'a self, context: KeyContext<'a>) -> KeyFuture<'a, (DataKey, WrappedKey)> {
+        Box::pin(async move { Err(self.refuse(context)) })
     }
 
-    fn unwrap_data_key<'a>(
-        &'a self,
-        _: &'a WrappedKey,
-        context: KeyContext<'a>,
-    ) -> KeyFuture<'a, crate::vault::DataKey> {
-        Box::pin(async move { Err(Self::refuse(context)) })
+    fn unwrap_data_key<'a>(&'a self, _: &'a WrappedKey, context: KeyContext<'a>) -> KeyFuture<'a, DataKey> {
+        Box::pin(async move { Err(self.refuse(context)) })
     }
 }

@@ -27,8 +27,8 @@ pub struct Entrance<'a> {
 /// forbidden here comes first, the secret last.
 ///
 /// # Errors
-/// How the call is turned away: 403, 404, 405, 500 or 401.
-pub fn enter<'a>(
+/// How the call is turned away: 403, 404, 405, 500, 503 or 401.
+pub async fn enter<'a>(
     functions: &[&'a Function],
     boot: &Boot,
     call: &HttpCall,
@@ -58,8 +58,10 @@ pub fn enter<'a>(
     };
     match entrance.function.callers {
         Callers::WithSecret => {
-            boot.secrets.check(&call.headers).map_err(|turned_away| match turned_away {
+            boot.secrets.check(&call.headers).await.map_err(|turned_away| match turned_away {
                 TurnedAway::NotConfigured => HttpAnswer::error(500, "CRON_SECRET not configured"),
+                TurnedAway::Misconfigured(error) => HttpAnswer::error(500, error.to_string()),
+                TurnedAway::Away => HttpAnswer::error(503, "the secrets cannot be read: try again"),
                 TurnedAway::Unauthorized => HttpAnswer::unauthorized(),
             })?
         }

@@ -12,9 +12,10 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::authentication::Secrets;
+use super::aws::Aws;
 use super::call::Call;
 use super::config::{AppEnv, Config};
-use super::context::open_context;
+use super::context::open_context_with;
 use super::health::Health;
 use crate::engine::{Context, Pulse};
 
@@ -116,14 +117,16 @@ pub struct Boot {
     pub config: Config,
     pub(super) secrets: Secrets,
     pub(super) health: Health,
+    pub(super) aws: Arc<Aws>,
     context: OnceCell<Context>,
 }
 
 impl Boot {
     /// With these settings, and nothing open yet.
     pub fn new(config: Config) -> Self {
-        let secrets = Secrets::read(&config);
-        Self { config, secrets, health: Health::default(), context: OnceCell::new() }
+        let aws = Arc::default();
+        let secrets = Secrets::read(&config, &aws);
+        Self { config, secrets, health: Health::default(), aws, context: OnceCell::new() }
     }
 
     /// The same for a process that lives for a loop: it is ready only while that lives.
@@ -138,6 +141,6 @@ impl Boot {
     /// # Errors
     /// A [`BootError`](super::BootError).
     pub async fn context(&self) -> anyhow::Result<&Context> {
-        Ok(self.context.get_or_try_init(|| open_context(&self.config)).await?)
+        Ok(self.context.get_or_try_init(|| open_context_with(&self.config, &self.aws)).await?)
     }
 }

@@ -12,8 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::aws::Aws;
 use super::config::{AppEnv, Config, ConfigError};
-use super::context::{check, install_tls, key_source, registry};
+use super::context::{BootError, check, install_tls, registry};
+use super::database::find_database;
 use crate::engine::{Pulse, Tasks};
 use crate::store::{DatabaseConfig, Store, StoreError, TaskQuiet};
 
@@ -73,6 +75,8 @@ struct Settings {
     tasks: Option<Vec<(String, Duration)>>,
     /// What is not as it must be.
     wrong: Option<ConfigError>,
+    /// Whether it stays so: what keeps a secret can be away for a moment.
+    lasts: bool,
 }
 
 /// The connection is with the look that is under way, else here.
@@ -108,7 +112,7 @@ impl Seen {
 
 impl Health {
     /// Looks, unless somebody did within the last second.
-    pub(super) async fn look(&self, config: &Config) -> Readiness {
+    pub(super) async fn look(&self, config: &Config, aws: &Arc<Aws>) -> Readiness {
         if let Some(known) = self.known() {
             return known;
         }
@@ -117,7 +121,7 @@ impl Health {
         if let Some(known) = self.known() {
             return known;
         }
-        let settings = looking.settings(config);
+        let settings = looking.settings(config, aws).await;
         let Seen { database, schema, workers, mut why, store } = looking.wait(&settings).await;
         looking.store = store;
         let lives = self.pulse.as_ref().is_none_or(|pulse| pulse.lives());
@@ -147,12 +151,18 @@ impl Health {
 }
 
 impl Settings {
-    fn read(config: &Config) -> Self {
-        let (database, tasks, key) = (config.database(), scheduled(config), key_source(config).map(|_| ()));
+    async fn read(config: &Config, aws: &Arc<Aws>) -> Self {
+        install_tls();
+        let (database, lasts) = match timeout(CHECK_TIME, find_database(config, aws)).await {
+            Ok(Ok(database)) => (Ok(Some(database)), true),
+            Ok(Err(BootError::Config(wrong))) => (Err(wrong), true),
+            Ok(Err(_)) | Err(_) => (Ok(None), false),
+        };
+        let (tasks, key) = (scheduled(config), config.key_setting().map(|_| ()));
         let (database, wrong) = split(database, None);
         let (tasks, wrong) = split(tasks, wrong);
         let (_, wrong) = split(key, wrong);
-        Self { database, app_env: config.app_env(), tasks, wrong }
+        Self { database: database.flatten(), app_env: config.app_env(), tasks, wrong, lasts }
     }
 }
 
@@ -177,8 +187,13 @@ fn scheduled(config: &Config) -> Result<Vec<(String, Duration)>, ConfigError> {
 
 impl Looking {
     /// Read once: a process's environment stays as it is.
-    fn settings(&mut self, config: &Config) -> Arc<Settings> {
-        Arc::clone(self.settings.get_or_insert_with(|| Arc::new(Settings::read(config))))
+    async fn settings(&mut self, config: &Config, aws: &Arc<Aws>) -> Arc<Settings> {
+        if let Some(settings) = &self.settings {
+            return Arc::clone(settings);
+        }
+        let settings = Arc::new(Settings::read(config, aws).await);
+        self.settings = Some(Arc::clone(&settings)).filter(|settings| settings.lasts);
+        settings
     }
 
     /// What the look that is under way sees, or a new one; nothing where it takes longer than a check may.

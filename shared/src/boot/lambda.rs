@@ -74,7 +74,7 @@ async fn answer(
 ) -> Result<Value, Diagnostic> {
     let (event, twice) = read_json(event.get().as_bytes()).unwrap_or_default();
     if let Some(http) = HttpCall::from_event(&event) {
-        let answer = match enter(&[function], boot, &http) {
+        let answer = match enter(&[function], boot, &http).await {
             Ok(entrance) => answer_http(entrance, boot, http, deadline, shutdown).await,
             Err(turned_away) => turned_away,
         };

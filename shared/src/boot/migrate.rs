@@ -3,6 +3,7 @@
 //! Safe to run twice and by two at once: each transaction begins by taking the migration's lock.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,6 +16,7 @@ use tracing::info;
 
 use super::config::{AppEnv, Config};
 use super::context::{BootError, check_program, install_tls, registry};
+use super::database::find_database;
 use crate::engine::Tasks;
 use crate::store::connect_once;
 
@@ -71,7 +73,8 @@ pub struct Migrated {
 /// says.
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     install_tls();
-    let mut client = connect_once(&config.database()?).await?;
+    let database = find_database(config, &Arc::default()).await?;
+    let mut client = connect_once(&database).await?;
     let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION.to_owned(), ..Migrated::default() };
 
     let_it_settle(&mut client, |tx| Box::pin(async { Ok(tx.batch_execute(file(GROUND)).await?) }))

@@ -1,9 +1,11 @@
 //! Once per cold start: configuration, telemetry, the database, and the translation between events and tasks.
 
 mod authentication;
+mod aws;
 mod call;
 mod config;
 mod context;
+mod database;
 mod entrance;
 mod function;
 pub mod functions;
@@ -11,9 +13,9 @@ mod health;
 mod http;
 mod lambda;
 mod migrate;
+mod secrets;
 mod telemetry;
 
-pub use authentication::Secrets;
 pub use call::{Call, CallError};
 pub use config::{AppEnv, Config, ConfigError, ProviderConfig, new_vault_key};
 pub use context::{BootError, PROGRAM_VERSION, open_context, registry};

@@ -13,13 +13,13 @@ use super::ingest::KnownSites;
 use crate::domain::{FieldError, KeyVersion, ProviderKey, Secret, SiteId};
 use crate::providers::{AccessToken, Account, AccountOptions, Provider, Registry, TokenError};
 use crate::store::{AccountFacts, SealedCredentials, Store, StoreError, StoredKey};
-use crate::vault::{Binding, Purpose, Vault, VaultError, WrappedKey};
+use crate::vault::{Binding, Purpose, Vault, VaultError};
 
 /// Token places that one process keeps; beyond it all are dropped, and each is a read away.
 const TOKENS_MAX: usize = 10_000;
 
 /// The first data key's version.
-const FIRST_VERSION: KeyVersion = KeyVersion(1);
+pub(super) const FIRST_VERSION: KeyVersion = KeyVersion(1);
 
 /// Opens credentials and keeps access tokens.
 pub struct Access {
@@ -83,6 +83,11 @@ impl Access {
         &self.vault
     }
 
+    /// What wraps data keys: `kms`, `local` or `none`.
+    pub(super) fn key_source(&self) -> &'static str {
+        self.key_source
+    }
+
     /// The sites that sign what they send, as they were seconds ago.
     pub(super) fn known_sites(&self) -> &KnownSites {
         &self.known_sites
@@ -96,7 +101,7 @@ impl Access {
     /// Makes sure that the newest data key opens, before anything is claimed: a wrong key must touch nothing.
     pub async fn check_key(&self) -> Result<(), AccessError> {
         if let Some(key) = self.store.read_newest_vault_key().await? {
-            self.vault.unlock(key.version, &WrappedKey(key.wrapped)).await?;
+            self.vault.unlock(key.version, &self.wrapped(&key)?).await?;
         }
         Ok(())
     }
@@ -115,7 +120,7 @@ impl Access {
             .map_err(AccessError::Credentials)?;
         let key = self.newest_key().await?;
         let binding = credentials_binding(site, provider, key.version);
-        let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, credentials).await?;
+        let sealed = self.vault.seal(&self.wrapped(&key)?, binding, credentials).await?;
         let facts = AccountFacts {
             quota_key: account.quota_key(),
             client_key: account.client_key(),
@@ -137,8 +142,7 @@ impl Access {
     ) -> Result<Box<dyn Account>, AccessError> {
         let adapter = self.adapter(provider)?;
         let binding = credentials_binding(site, provider, sealed.key.version);
-        let wrapped = WrappedKey(sealed.key.wrapped.clone());
-        let credentials = self.vault.open(&wrapped, binding, &sealed.sealed).await?;
+        let credentials = self.open_sealed(&sealed.key, binding, &sealed.sealed).await?;
         adapter.open_account(&credentials, options).map_err(AccessError::Credentials)
     }
 
@@ -253,7 +257,7 @@ impl Access {
             return Ok(None);
         };
         let binding = token_binding(token_key, provider, sealed.key.version);
-        let secret = self.vault.open(&WrappedKey(sealed.key.wrapped), binding, &sealed.sealed).await?;
+        let secret = self.open_sealed(&sealed.key, binding, &sealed.sealed).await?;
         Ok(Some(AccessToken { secret, expires_at: sealed.expires_at, scopes: None }))
     }
 
@@ -265,12 +269,16 @@ impl Access {
     ) -> Result<(), AccessError> {
         let key = self.newest_key().await?;
         let binding = token_binding(token_key, provider, key.version);
-        let sealed = self.vault.seal(&WrappedKey(key.wrapped), binding, &token.secret).await?;
+        let sealed = self.vault.seal(&self.wrapped(&key)?, binding, &token.secret).await?;
         Ok(self.store.put_access_token(token_key, key.version, &sealed, token.expires_at).await?)
     }
 }
 
-fn credentials_binding(site: SiteId, provider: ProviderKey, key_version: KeyVersion) -> Binding<'static> {
+pub(super) fn credentials_binding(
+    site: SiteId,
+    provider: ProviderKey,
+    key_version: KeyVersion,
+) -> Binding<'static> {
     Binding { purpose: Purpose::Credentials, site: site.0, provider: provider.as_str(), key_version }
 }
 

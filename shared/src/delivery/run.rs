@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use super::access::Access;
 use super::codes::Codes;
@@ -158,7 +158,11 @@ impl Runner {
         policy: &RunPolicy,
         report: &mut RunReport,
     ) -> anyhow::Result<Stopped> {
-        self.access.check_key().await.context("the newest data key does not open")?;
+        let refused = self.access.check_keys(&policy.providers).await;
+        // Its sites are held, and named at the end of the run; others may go by an older key.
+        if let Some(refused) = refused.context("the newest data key does not open")? {
+            error!(error = %refused, event = "key_refused", "uploads are held until their data key opens");
+        }
         self.codes =
             Codes::read(&self.store, &policy.providers).await.context("could not read the taxonomy")?;
         let runner = Arc::new(self);

@@ -16,6 +16,7 @@ use super::run::Runner;
 use crate::domain::{AttemptId, Class, ErrorCode, HoldScope};
 use crate::providers::{AccessToken, Account, AccountOptions, Reply, Request, SendError, TokenError};
 use crate::store::{AttemptEnd, CircuitResult, ClaimedAccount, Opened, StoreError};
+use crate::vault::VaultError;
 
 /// One claim on its way.
 pub(super) struct Upload {
@@ -56,11 +57,14 @@ impl Upload {
                     .hold_group(part, HoldScope::Site, code, "has credentials that lack something")
                     .await;
             }
-            Err(AccessError::Vault(crate::vault::VaultError::DoesNotOpen)) => {
+            Err(AccessError::Vault(VaultError::DoesNotOpen)) => {
                 let code = ErrorCode::own("CREDENTIALS_DO_NOT_OPEN");
                 return self
                     .hold_group(part, HoldScope::Site, code, "has credentials that do not open")
                     .await;
+            }
+            Err(AccessError::Vault(refused @ VaultError::KeyRefused { .. })) => {
+                return self.hold_key(part, sealed.key.version, &refused).await;
             }
             Err(error) => return self.give_back(part, &format!("{:#}", anyhow::Error::from(error))).await,
         };

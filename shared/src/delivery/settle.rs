@@ -1,5 +1,6 @@
 //! The end of an upload: settles what came of it, gives back what did not go, and tells what changed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -9,9 +10,10 @@ use super::claimed::Part;
 use super::decision::{Decision, alike};
 use super::report::RunReport;
 use super::send::{Upload, attempt_end};
-use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, Outcome};
+use crate::domain::{AttemptId, Class, ErrorCode, HoldScope, KeyVersion, Outcome};
 use crate::providers::{Reply, TokenError};
 use crate::store::{AttemptEnd, CircuitChange, Settled, Settlement, SlotUse, StoreError, ThrottleScope};
+use crate::vault::VaultError;
 
 /// After a fault of ours (vault, database) a group waits this long, so that a run does not spin on it.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(60);
@@ -58,6 +60,19 @@ impl Upload {
     ) -> Result<(), StoreError> {
         let rows = alike(&part, Outcome::Held, Class::Config, &code, Duration::ZERO);
         self.settle_all(part, Decision::unsent(rows).and_hold(scope, code)).await
+    }
+
+    /// Holds everything that is sealed with a data key which its source refuses: of a site nothing is wrong.
+    pub(super) async fn hold_key(
+        &mut self,
+        part: Part,
+        version: KeyVersion,
+        refused: &VaultError,
+    ) -> Result<(), StoreError> {
+        self.report.error(part.site, part.provider, format!("KEY_REFUSED: {refused}"));
+        let runner = Arc::clone(&self.runner);
+        runner.access.hold_key(&runner.store, &[part.provider], version, refused).await?;
+        self.release_all(part).await
     }
 
     /// Gives rows back for a fault of ours; the group waits a moment.

@@ -17,6 +17,7 @@ impl Tasks {
             tasks::confirm::task(),
             tasks::keep_partitions::task(),
             tasks::probe_credentials::task(),
+            tasks::reseal_credentials::task(),
             tasks::prune::task(),
             tasks::seed::task(),
         ];

@@ -1,6 +1,6 @@
 //! The HTTP client that every adapter sends with, and what can go wrong on the way to an answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -73,19 +73,11 @@ impl Fault {
     }
 }
 
-/// Builds the process's one client. `timeout` covers a request from its first byte to the answer's last. Redirects
+/// Builds a client. `timeout` covers a request from its first byte to the answer's last. Redirects
 /// are not followed: a platform's API has none, and a followed one would hand the token to somebody else. Uses the
 /// process's TLS provider, or ring where none was installed.
 pub fn build_client(timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    let provider = rustls::crypto::CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-
+    let tls = tls()?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -95,6 +87,23 @@ pub fn build_client(timeout: Duration) -> Result<reqwest::Client, ClientError> {
         .user_agent(USER_AGENT)
         .build()?;
     Ok(client)
+}
+
+/// The process's one set of root certificates: reading it takes longer than all else that a cold start does by itself.
+fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    static TLS: OnceLock<rustls::ClientConfig> = OnceLock::new();
+    if let Some(tls) = TLS.get() {
+        return Ok(tls.clone());
+    }
+    let provider = rustls::crypto::CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TLS.get_or_init(|| tls).clone())
 }
 
 /// Sends one request and reads its answer to the end.

@@ -88,8 +88,9 @@ impl From<tokio_postgres::Error> for StoreError {
             Self::WrongSchema(said)
         } else if *state == SqlState::INSUFFICIENT_PRIVILEGE {
             Self::NotPermitted(said)
-        } else if is_of(&["08", "57", "53", "28", "3D"]) {
-            // Class 08 is connections, class 57 an operator's shutdown, class 53 resources; 28 and 3D are a wrong login.
+        } else if is_of(&["08", "57", "53", "28", "3D", SqlState::READ_ONLY_SQL_TRANSACTION.code()]) {
+            // Class 08 is connections, class 57 an operator's shutdown, class 53 resources; 28 and 3D are a wrong login; one
+            // that only reads was the writer before a failover.
             Self::Unavailable(Box::new(said))
         } else {
             Self::Refused(said)

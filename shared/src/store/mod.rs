@@ -9,6 +9,7 @@ mod enqueue;
 mod error;
 mod holds;
 mod ingest;
+mod keys;
 mod partitions;
 mod pause;
 mod probe;
@@ -21,23 +22,26 @@ mod settle;
 mod site;
 mod tasks;
 mod taxonomy;
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 pub use audit::{Accounts, AuditFault};
 pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
-pub use connect::{DatabaseConfig, connect_once};
+pub use connect::{DatabaseConfig, Login, Logins, connect_once};
 pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::{Deployment, TaskQuiet};
 pub use enqueue::{EnqueueResult, Enqueued, NewConversion};
 pub use error::{Said, StoreError};
 pub use holds::{Hold, HoldFilter, Released};
 pub use ingest::{IngestKey, IngestSite, SealedIngestKey};
+pub use keys::{OldSecret, Resealed, SecretKind, VaultStanding};
 pub use partitions::Pruned;
 pub use pause::Pause;
 pub use probe::{GroupToProbe, OpenHold, SiteStanding};
@@ -64,16 +68,28 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Store {
     async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
-        let client = self.pool.get().await?;
         let Some(fence) = &self.fence else {
-            return Ok(client.query_typed(sql, parameters).await?);
+            return self.ask(sql, parameters).await;
         };
         // A condition without a column is looked at once, before the function is called, and raises where the lock is gone.
         let (joint, next) = (if sql.contains(" where ") { "and" } else { "where" }, parameters.len() + 1);
         let fenced = format!("{sql} {joint} (select relay.hold_task_lock(${next}, ${}))", next + 1);
         let proof: [Parameter<'_>; 2] = [(&fence.lock_id, Type::INT4), (&fence.token, Type::INT8)];
         let parameters: Vec<Parameter<'_>> = parameters.iter().cloned().chain(proof).collect();
-        Ok(client.query_typed(&fenced, &parameters).await?)
+        self.ask(&fenced, &parameters).await
+    }
+
+    async fn ask(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
+        let client = self.pool.get().await?;
+        match client.query_typed(sql, parameters).await {
+            // A server that was the writer until a failover did nothing: whoever is it now has another connection.
+            Err(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
+                drop(Object::take(client));
+                self.pool.retain(|_, _| false);
+                Ok(self.pool.get().await?.query_typed(sql, parameters).await?)
+            }
+            answered => Ok(answered?),
+        }
     }
 
     /// The same database for the owner of a lock: every call proves the lock in its own transaction, still in one round

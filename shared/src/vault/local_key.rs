@@ -12,7 +12,7 @@ use crate::domain::Secret;
 
 const SETTING: &str = "VAULT_KEY";
 const REMEDY: &str = "set the VAULT_KEY and APP_ENV that it was made under; \
-    where that key is lost, what it sealed is lost too";
+    where that key is lost, what it sealed is lost too: `relay credentials rotate` makes a new one, to put it anew";
 
 /// Why a text is not a `VAULT_KEY`, as the rest of a sentence that begins with that name. No message holds any part of
 /// the text.

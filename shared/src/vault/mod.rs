@@ -3,6 +3,7 @@
 mod cipher;
 mod error;
 mod key_source;
+mod kms;
 mod local_key;
 mod open_keys;
 mod seal;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 pub use cipher::{DATA_KEY_BYTES, DataKey};
 pub use error::VaultError;
 pub use key_source::{APP, KeyContext, KeyFuture, KeySource, WrappedKey};
+pub use kms::KmsKey;
 pub use local_key::{InvalidVaultKey, LocalKey};
 pub use seal::{Binding, Purpose, SECRET_BYTES_MAX, open, seal};
 

@@ -24,7 +24,7 @@ async fn handle(boot: &Boot, mut call: Call) -> anyhow::Result<Answer> {
     match check.as_deref() {
         Some("live") => Answer::done(&json!({ "status": "ok" })),
         Some("ready") => {
-            let readiness = boot.health.look(&boot.config).await;
+            let readiness = boot.health.look(&boot.config, &boot.aws).await;
             Answer::with(if readiness.status == Found::Ok { 200 } else { 503 }, &readiness)
         }
         _ => Err(BadRequest("check must be live or ready".to_owned()).into()),

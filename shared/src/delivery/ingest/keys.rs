@@ -13,7 +13,7 @@ use super::Signature;
 use crate::delivery::{Access, AccessError};
 use crate::domain::{KeyVersion, Secret, SiteId};
 use crate::store::{IngestKey, IngestSite, SiteDefaults};
-use crate::vault::{Binding, Purpose, VaultError, WrappedKey};
+use crate::vault::{Binding, Purpose, VaultError};
 
 /// How long a process goes by what it read of a site: so late does it hear of a retired key, of new credentials and of new
 /// defaults.
@@ -142,14 +142,20 @@ impl Access {
             self.store().read_ingest_site(site).await?;
         let (read_at, read_at_by_wall) = (Instant::now(), SystemTime::now());
         let mut keys = Vec::with_capacity(sealed.len());
+        let mut refused = None;
         for sealed in sealed {
-            let wrapped = WrappedKey(sealed.key.wrapped);
-            match self.vault().open(&wrapped, binding(site, sealed.key.version), &sealed.sealed).await {
+            let binding = ingest_key_binding(site, sealed.key.version);
+            match self.open_sealed(&sealed.key, binding, &sealed.sealed).await {
                 Ok(key) => keys.push(key),
                 // This one is none of the site's: another may be.
                 Err(VaultError::DoesNotOpen) => error!(site.id = %site, "a sealed ingest key does not open"),
+                // Another may be sealed with another.
+                Err(error @ VaultError::KeyRefused { .. }) => refused = Some(error),
                 Err(error) => return Err(error.into()),
             }
+        }
+        if let Some(error) = refused.filter(|_| keys.is_empty()) {
+            return Err(error.into());
         }
         let known = Arc::new(KnownSite { keys, defaults, database_time, read_at, read_at_by_wall });
         self.known_sites().keep(site, &known);
@@ -164,8 +170,8 @@ impl Access {
     pub async fn add_ingest_key(&self, site: SiteId) -> Result<Option<(i32, Secret)>, AccessError> {
         let key = new_key()?;
         let sealed_with = self.newest_key().await?;
-        let binding = binding(site, sealed_with.version);
-        let sealed = self.vault().seal(&WrappedKey(sealed_with.wrapped), binding, &key).await?;
+        let binding = ingest_key_binding(site, sealed_with.version);
+        let sealed = self.vault().seal(&self.wrapped(&sealed_with)?, binding, &key).await?;
         let key_id = self.store().add_ingest_key(site, sealed_with.version, &sealed).await?;
         Ok(key_id.map(|key_id| (key_id, key)))
     }
@@ -187,7 +193,8 @@ impl Access {
     }
 }
 
-fn binding(site: SiteId, key_version: KeyVersion) -> Binding<'static> {
+/// Where such a key belongs.
+pub(in crate::delivery) fn ingest_key_binding(site: SiteId, key_version: KeyVersion) -> Binding<'static> {
     Binding { purpose: Purpose::IngestKey, site: site.0, provider: "", key_version }
 }
 

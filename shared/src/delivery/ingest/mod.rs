@@ -15,7 +15,7 @@ mod signature;
 
 pub use items::{ITEMS_MAX, IngestAnswer, Items};
 pub use keys::KnownSite;
-pub(super) use keys::KnownSites;
 #[cfg(doc)]
 use keys::LIFETIME;
+pub(super) use keys::{KnownSites, ingest_key_binding};
 pub use signature::Signature;

@@ -5,5 +5,6 @@ pub mod keep_partitions;
 pub mod probe_credentials;
 pub mod prune;
 pub mod recover;
+pub mod reseal_credentials;
 pub mod seed;
 pub mod upload;

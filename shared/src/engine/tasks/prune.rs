@@ -94,6 +94,8 @@ pub struct Answer {
     pub holds: u64,
     /// Runs that were deleted.
     pub runs: u64,
+    /// Data keys that were deleted: nothing was sealed with them any more.
+    pub vault_keys: u64,
     /// The partitions that were dropped.
     pub dropped: Vec<String>,
     /// The weeks that were skipped, each with the reason.
@@ -140,6 +142,7 @@ impl Work for Pruning<'_> {
                 break;
             }
         }
+        self.answer.vault_keys += store.prune_vault_keys().await?;
         self.prune_history(running).await?;
         let answer = &mut self.answer;
         answer.ok = answer.errors.is_empty();
@@ -160,7 +163,7 @@ impl Work for Pruning<'_> {
             notes: notes.join("; "),
             counters: json!({
                 "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "keys": answer.keys,
-                "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs,
+                "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs, "vault_keys": answer.vault_keys,
             }),
             ..Tally::default()
         }

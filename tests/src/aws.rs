@@ -1,0 +1,235 @@
+//! AWS for tests: moto's KMS and Secrets Manager behind a front that counts calls, and answers itself where moto is wrong.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use shared::providers::http::build_client;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::python::ready_environment;
+
+const REQUIREMENTS: &str = include_str!("../aws/requirements.txt");
+const SERVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/aws/serve.py");
+
+/// Unwraps a data key.
+pub const DECRYPT: &str = "TrentService.Decrypt";
+/// Makes one.
+pub const GENERATE: &str = "TrentService.GenerateDataKey";
+/// Reads a secret.
+pub const READ_SECRET: &str = "secretsmanager.GetSecretValue";
+
+const REGION: &str = "eu-central-1";
+
+/// This process's moto. It ends when the pipe closes: with the process, however that ends.
+struct Moto {
+    url: String,
+    _child: Child,
+    _open: ChildStdin,
+}
+
+impl Moto {
+    fn start() -> anyhow::Result<Self> {
+        let mut command = Command::new(ready_environment("aws-environment", REQUIREMENTS)?);
+        // Isolated: the caller's PYTHONPATH and own packages are not what was pinned.
+        command.arg("-I").arg(SERVE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("start moto")?;
+        let open = child.stdin.take().context("hold moto's standard input")?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("read moto's port")?).read_line(&mut line)?;
+        let port: u16 = line.trim().parse().context("moto did not start")?;
+        Ok(Self { url: format!("http://127.0.0.1:{port}/"), _child: child, _open: open })
+    }
+}
+
+fn moto() -> anyhow::Result<&'static Moto> {
+    static MOTO: LazyLock<Result<Moto, String>> =
+        LazyLock::new(|| Moto::start().map_err(|error| format!("{error:#}")));
+    MOTO.as_ref().map_err(|error| anyhow!(error.clone()))
+}
+
+/// AWS as one test sees it.
+pub struct Aws {
+    front: Arc<Front>,
+    server: JoinHandle<()>,
+}
+
+struct Front {
+    url: String,
+    moto: String,
+    client: reqwest::Client,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    calls: HashMap<String, usize>,
+    refusals: HashMap<String, Refusal>,
+}
+
+/// An error in the place of moto's answer.
+struct Refusal {
+    code: String,
+    /// How often; `None`: until it is mended.
+    times: Option<usize>,
+}
+
+impl Aws {
+    /// A front of its own.
+    pub async fn start() -> anyhow::Result<Self> {
+        let moto = tokio::task::spawn_blocking(moto).await.context("start moto")??.url.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let client = build_client(Duration::from_secs(10))?;
+        let front = Arc::new(Front { url, moto, client, told: Mutex::default() });
+        let routes = Router::new().fallback(pass).with_state(Arc::clone(&front));
+        let server = tokio::spawn(async move {
+            // It ends with the test.
+            axum::serve(listener, routes).await.ok();
+        });
+        Ok(Self { front, server })
+    }
+
+    /// What a process needs to reach it.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.front.url.clone()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIAFORTESTSANDNOTHING".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "for-tests-and-for-nothing-else".to_owned()),
+        ]
+    }
+
+    /// How often this was called.
+    pub fn calls(&self, target: &str) -> usize {
+        self.front.told().calls.get(target).copied().unwrap_or(0)
+    }
+
+    /// Answers this error from now on.
+    pub fn refuse(&self, target: &str, code: &str) {
+        self.put_refusal(target, code, None);
+    }
+
+    /// Answers this error so many times.
+    pub fn refuse_times(&self, target: &str, code: &str, times: usize) {
+        self.put_refusal(target, code, Some(times));
+    }
+
+    /// Answers as moto does again.
+    pub fn mend(&self) {
+        self.front.told().refusals.clear();
+    }
+
+    fn put_refusal(&self, target: &str, code: &str, times: Option<usize>) {
+        let refusal = Refusal { code: code.to_owned(), times };
+        self.front.told().refusals.insert(target.to_owned(), refusal);
+    }
+
+    /// A new symmetric key: its ARN.
+    pub async fn key(&self) -> anyhow::Result<String> {
+        let made = self.call("kms", "TrentService.CreateKey", json!({ "KeyUsage": "ENCRYPT_DECRYPT" })).await?;
+        Ok(made["KeyMetadata"]["Arn"].as_str().context("moto answers no ARN")?.to_owned())
+    }
+
+    /// A new secret: its ARN.
+    pub async fn secret(&self, value: &str) -> anyhow::Result<String> {
+        let name = uuid::Uuid::new_v4().to_string();
+        let secret = json!({ "Name": name, "SecretString": value, "ClientRequestToken": uuid::Uuid::new_v4() });
+        let made = self.call("secretsmanager", "secretsmanager.CreateSecret", secret).await?;
+        Ok(made["ARN"].as_str().context("moto answers no ARN")?.to_owned())
+    }
+
+    /// Puts a new value in the place of a secret's, which becomes the one before.
+    pub async fn rotate(&self, secret: &str, value: &str) -> anyhow::Result<()> {
+        let new =
+            json!({ "SecretId": secret, "SecretString": value, "ClientRequestToken": uuid::Uuid::new_v4() });
+        self.call("secretsmanager", "secretsmanager.PutSecretValue", new).await.map(drop)
+    }
+
+    /// The plaintext of a wrapped key under this encryption context, or the error's code.
+    pub async fn decrypt(&self, wrapped: &[u8], context: Value) -> anyhow::Result<Result<Vec<u8>, String>> {
+        let asked = json!({ "CiphertextBlob": STANDARD.encode(wrapped), "EncryptionContext": context });
+        let (status, answer) = self.ask("kms", DECRYPT, asked).await?;
+        Ok(match status {
+            200 => Ok(STANDARD.decode(answer["Plaintext"].as_str().unwrap_or_default())?),
+            _ => Err(answer["__type"].as_str().unwrap_or_default().to_owned()),
+        })
+    }
+
+    async fn call(&self, service: &str, target: &str, body: Value) -> anyhow::Result<Value> {
+        let (status, answer) = self.ask(service, target, body).await?;
+        ensure!(status == 200, "{target}: {answer}");
+        Ok(answer)
+    }
+
+    /// Straight at moto, uncounted. It looks at the region and the service of a signature, and not at the signature.
+    async fn ask(&self, service: &str, target: &str, body: Value) -> anyhow::Result<(u16, Value)> {
+        let credential = format!("AKIAFORTESTSANDNOTHING/20261122/{REGION}/{service}/aws4_request");
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0");
+        let request = self.front.client.post(&self.front.moto).header("x-amz-target", target);
+        let request = request.header("authorization", authorization);
+        let answer = request.header("content-type", "application/x-amz-json-1.1").body(body.to_string());
+        let answer = answer.send().await.context("reach moto")?;
+        Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await?)?))
+    }
+}
+
+impl Drop for Aws {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Front {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call, and says with which error to answer it.
+    fn count(&self, target: &str) -> Option<String> {
+        let mut told = self.told();
+        *told.calls.entry(target.to_owned()).or_default() += 1;
+        let refusal = told.refusals.get_mut(target)?;
+        match &mut refusal.times {
+            None => Some(refusal.code.clone()),
+            Some(0) => None,
+            Some(times) => {
+                *times -= 1;
+                Some(refusal.code.clone())
+            }
+        }
+    }
+}
+
+async fn pass(State(front): State<Arc<Front>>, headers: HeaderMap, body: Bytes) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let target = header("x-amz-target").to_owned();
+    if let Some(code) = front.count(&target) {
+        let told = json!({ "__type": code, "message": "as the test wants it" });
+        return (StatusCode::BAD_REQUEST, told.to_string()).into_response();
+    }
+    let mut request = front.client.post(&front.moto);
+    for name in ["x-amz-target", "authorization", "content-type", "x-amz-date"] {
+        request = request.header(name, header(name));
+    }
+    let answered = async {
+        let answer = request.body(body).send().await?;
+        Ok::<_, reqwest::Error>((answer.status(), answer.bytes().await?))
+    };
+    match answered.await {
+        Ok((status, body)) => (status, body).into_response(),
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
+}
