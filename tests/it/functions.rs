@@ -18,7 +18,7 @@ use tests::lambda::{Invocation, LambdaProcess};
 use tests::world::World;
 
 /// Starts a function with these settings; later ones win.
-async fn start(name: &str, settings: &[(&'static str, String)]) -> anyhow::Result<LambdaProcess> {
+pub(crate) async fn start(name: &str, settings: &[(&'static str, String)]) -> anyhow::Result<LambdaProcess> {
     let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     LambdaProcess::start(&binary(name)?, &settings).await
 }
@@ -33,12 +33,12 @@ fn with(world: &World, replaced: &[(&'static str, &str)]) -> Vec<(&'static str, 
     settings
 }
 
-async fn invoke(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Invocation> {
+pub(crate) async fn invoke(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Invocation> {
     function.invoke(event, Duration::from_secs(30)).await
 }
 
 /// What a function answered; anything else is a failure of the test.
-async fn answer(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Value> {
+pub(crate) async fn answer(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Value> {
     match invoke(function, event).await? {
         Invocation::Answered(answer) => Ok(answer),
         other => anyhow::bail!("{other:?}; {:?}", function.stdout()),
@@ -46,7 +46,7 @@ async fn answer(function: &mut LambdaProcess, event: Value) -> anyhow::Result<Va
 }
 
 /// An HTTP event in the shape of payload 2.0, and what it is answered: status and body.
-async fn http(
+pub(crate) async fn http(
     function: &mut LambdaProcess,
     method: &str,
     path: &str,

@@ -3,6 +3,7 @@
 // What a test did not expect is a failure, whichever variant it is.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod aws;
 mod cli;
 mod conformance;
 mod delivery;

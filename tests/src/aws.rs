@@ -139,14 +139,16 @@ impl Aws {
 
     /// A new symmetric key: its ARN.
     pub async fn key(&self) -> anyhow::Result<String> {
-        let made = self.call("kms", "TrentService.CreateKey", json!({ "KeyUsage": "ENCRYPT_DECRYPT" })).await?;
+        let made =
+            self.call("kms", "TrentService.CreateKey", json!({ "KeyUsage": "ENCRYPT_DECRYPT" })).await?;
         Ok(made["KeyMetadata"]["Arn"].as_str().context("moto answers no ARN")?.to_owned())
     }
 
     /// A new secret: its ARN.
     pub async fn secret(&self, value: &str) -> anyhow::Result<String> {
         let name = uuid::Uuid::new_v4().to_string();
-        let secret = json!({ "Name": name, "SecretString": value, "ClientRequestToken": uuid::Uuid::new_v4() });
+        let secret =
+            json!({ "Name": name, "SecretString": value, "ClientRequestToken": uuid::Uuid::new_v4() });
         let made = self.call("secretsmanager", "secretsmanager.CreateSecret", secret).await?;
         Ok(made["ARN"].as_str().context("moto answers no ARN")?.to_owned())
     }
@@ -177,7 +179,8 @@ impl Aws {
     /// Straight at moto, uncounted. It looks at the region and the service of a signature, and not at the signature.
     async fn ask(&self, service: &str, target: &str, body: Value) -> anyhow::Result<(u16, Value)> {
         let credential = format!("AKIAFORTESTSANDNOTHING/20261122/{REGION}/{service}/aws4_request");
-        let authorization = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0");
+        let authorization =
+            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0");
         let request = self.front.client.post(&self.front.moto).header("x-amz-target", target);
         let request = request.header("authorization", authorization);
         let answer = request.header("content-type", "application/x-amz-json-1.1").body(body.to_string());

@@ -23,12 +23,16 @@ begin
   if p_kind = 'credentials' then
     update relay.provider_credentials
     set key_version = p_key_version, sealed = resealed.sealed
-    from pg_catalog.unnest(p_secret_ids, p_before, p_after) as resealed (secret_id, before, sealed)
+    from rows from (
+      pg_catalog.unnest(p_secret_ids), pg_catalog.unnest(p_before), pg_catalog.unnest(p_after)
+    ) as resealed (secret_id, before, sealed)
     where provider_credentials.group_id = resealed.secret_id and provider_credentials.sealed = resealed.before;
   elsif p_kind = 'ingest_key' then
     update relay.ingest_key
     set key_version = p_key_version, sealed = resealed.sealed
-    from pg_catalog.unnest(p_secret_ids, p_before, p_after) as resealed (secret_id, before, sealed)
+    from rows from (
+      pg_catalog.unnest(p_secret_ids), pg_catalog.unnest(p_before), pg_catalog.unnest(p_after)
+    ) as resealed (secret_id, before, sealed)
     where ingest_key.key_id = resealed.secret_id and ingest_key.sealed = resealed.before;
   else
     raise exception 'p_kind must be credentials or ingest_key' using errcode = 'CR001';

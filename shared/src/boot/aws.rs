@@ -51,7 +51,7 @@ async fn read() -> Result<SdkConfig, BootError> {
         .or_else(ProfileFileRegionProvider::new());
     let client = Client(build_client(HTTP_TIMEOUT)?);
     let config = aws_config::from_env().region(region).http_client(client).load().await;
-    if config.region().is_none() {
+    if config.region().is_none_or(|region| region.as_ref().trim().is_empty()) {
         let reason = "is missing: the AWS region of the key and the secrets, such as eu-central-1";
         return Err(ConfigError { setting: "AWS_REGION".into(), reason: reason.to_owned() }.into());
     }

@@ -1,0 +1,138 @@
+//! Connections: a server that restarts, and a process that is frozen meanwhile, cost no run.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::PathBuf;
+
+use relay_cli::postgres::{Durability, ThrowawayPostgres};
+use serde_json::{Value, json};
+use shared::boot::migrate;
+use tests::database::connect;
+use tests::world::{World, config};
+
+use super::replace;
+use crate::functions::{answer, start};
+
+const DATABASE: &str = "relay_on_aws";
+
+/// A server of one test, with a migrated database.
+pub(super) struct Server {
+    pub(super) postgres: ThrowawayPostgres,
+}
+
+impl Server {
+    pub(super) async fn new() -> anyhow::Result<Self> {
+        let start = || ThrowawayPostgres::start_with_tcp(Durability::Durable, &[]);
+        let server = Self { postgres: tokio::task::spawn_blocking(start).await?? };
+        connect(&server.postgres.url("postgres"))
+            .await?
+            .batch_execute(&format!("create database {DATABASE}"))
+            .await?;
+        migrate(&config([("DATABASE_URL", server.url("postgres")), ("APP_ENV", "development".to_owned())]))
+            .await?;
+        Ok(server)
+    }
+
+    /// One that lets nobody in over TCP without a password.
+    pub(super) async fn with_passwords() -> anyhow::Result<Self> {
+        let server = Self::new().await?;
+        server
+            .put_file("data/pg_hba.conf", "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
+        server.sql("select pg_reload_conf()").await?;
+        Ok(server)
+    }
+
+    /// Its database over the socket.
+    pub(super) fn url(&self, role: &str) -> String {
+        self.postgres.url_as(role, DATABASE)
+    }
+
+    /// Its database over TCP, by this name of the host.
+    pub(super) fn url_at(&self, host: &str) -> String {
+        format!("postgresql://relay_service@{host}:{}/{DATABASE}", self.port())
+    }
+
+    fn port(&self) -> String {
+        let url = self.postgres.url_tcp("x").unwrap_or_default();
+        url.rsplit_once(':')
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map(|(port, _)| port.to_owned())
+            .unwrap_or_default()
+    }
+
+    /// A secret as RDS writes it.
+    pub(super) fn secret(&self, password: &str) -> String {
+        json!({
+            "engine": "postgres", "host": "127.0.0.1", "port": self.port().parse::<u16>().unwrap_or(0),
+            "dbname": DATABASE, "username": "relay_service", "password": password,
+        })
+        .to_string()
+    }
+
+    pub(super) async fn sql(&self, sql: &str) -> anyhow::Result<()> {
+        Ok(connect(&self.url("postgres")).await?.batch_execute(sql).await?)
+    }
+
+    pub(super) async fn number(&self, sql: &str) -> anyhow::Result<i64> {
+        Ok(connect(&self.url("postgres")).await?.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// Ends every connection of the programs, and waits until they are gone.
+    pub(super) async fn cut_all(&self) -> anyhow::Result<()> {
+        self.sql(
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = 'relay_service'",
+        )
+        .await
+    }
+
+    /// Puts a file into the server's folder that the server alone may read.
+    pub(super) fn put_file(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.postgres.socket_dir();
+        let owner = fs::metadata(folder)?;
+        let path = folder.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        Ok(path)
+    }
+}
+
+fn worker() -> Value {
+    json!({ "mode": "worker", "provider_key": "google_ads" })
+}
+
+const RUNS: &str = "select count(*) from relay.task_runs where status = 'DONE'";
+
+#[tokio::test]
+async fn the_first_run_after_a_restart_of_the_server_succeeds() -> anyhow::Result<()> {
+    let (world, mut server) = (World::new().await?, Server::new().await?);
+    let settings = replace(world.environment(), &[("DATABASE_URL", &server.url_at("127.0.0.1"))]);
+    let mut runner = start("runner", &settings).await?;
+    answer(&mut runner, worker()).await?;
+
+    server.postgres.restart_immediately()?;
+    answer(&mut runner, worker()).await?;
+
+    assert_eq!(server.number(RUNS).await?, 2);
+    assert_eq!(server.number("select count(*) from relay.task_runs").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_run_after_a_thaw_succeeds_where_the_server_restarted_meanwhile() -> anyhow::Result<()> {
+    let (world, mut server) = (World::new().await?, Server::new().await?);
+    let settings = replace(world.environment(), &[("DATABASE_URL", &server.url_at("127.0.0.1"))]);
+    let mut runner = start("runner", &settings).await?;
+    answer(&mut runner, worker()).await?;
+    let pid = i32::try_from(runner.pid().unwrap())?;
+
+    // SAFETY: kill takes no memory of ours, and the process is a child of this one that was not waited for.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGSTOP) }, 0);
+    server.postgres.restart_immediately()?;
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGCONT) }, 0);
+    answer(&mut runner, worker()).await?;
+
+    assert_eq!(server.number(RUNS).await?, 2);
+    Ok(())
+}

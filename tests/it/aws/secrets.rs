@@ -1,0 +1,116 @@
+//! Secrets Manager: two values are good at once, what is known serves while it is away, and a rotated password is no failure.
+
+use serde_json::{Value, json};
+use tests::aws::{Aws, READ_SECRET};
+use tests::lambda::{Invocation, LambdaProcess};
+use tests::world::World;
+
+use super::connections::Server;
+use super::{on, replace};
+use crate::functions::{answer, http, invoke, start};
+
+const CRON: &str = "/api/cron/process-offline-conversions";
+
+fn worker() -> Value {
+    json!({ "mode": "worker", "provider_key": "google_ads" })
+}
+
+async fn status(runner: &mut LambdaProcess, shown: Value) -> anyhow::Result<u64> {
+    Ok(http(runner, "POST", CRON, "", shown, None).await?.0)
+}
+
+#[tokio::test]
+async fn the_current_and_the_previous_value_open_the_doors_also_while_it_is_away() -> anyhow::Result<()> {
+    let (world, aws) = (World::new().await?, Aws::start().await?);
+    let cron = aws.secret("first").await?;
+    aws.rotate(&cron, "second").await?;
+    let internal = aws.secret(r#"{"current":"third","previous":"fourth"}"#).await?;
+    let settings = on(
+        &aws,
+        &world,
+        &[
+            ("CRON_SECRET", ""),
+            ("CRON_SECRET_ID", &cron),
+            ("INTERNAL_SECRET", ""),
+            ("INTERNAL_SECRET_ID", &internal),
+        ],
+    );
+    let mut runner = start("runner", &settings).await?;
+
+    answer(&mut runner, worker()).await?;
+    assert_eq!(aws.calls(READ_SECRET), 0, "a direct invoke shows no secret");
+    for shown in ["first", "second"] {
+        assert_eq!(status(&mut runner, json!({ "x-cron-secret": shown })).await?, 200, "{shown}");
+    }
+    for shown in ["third", "fourth"] {
+        assert_eq!(status(&mut runner, json!({ "x-internal-secret": shown })).await?, 200, "{shown}");
+    }
+    assert_eq!(aws.calls(READ_SECRET), 4, "each secret and stage once");
+
+    aws.refuse(READ_SECRET, "InternalServiceError");
+    assert_eq!(status(&mut runner, json!({ "x-cron-secret": "second" })).await?, 200);
+    assert_eq!(status(&mut runner, json!({ "x-cron-secret": "fifth" })).await?, 401);
+    let mut cold = start("runner", &settings).await?;
+    assert_eq!(status(&mut cold, json!({ "x-cron-secret": "second" })).await?, 503);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_secret_is_told_by_its_setting() -> anyhow::Result<()> {
+    let (world, aws) = (World::new().await?, Aws::start().await?);
+    let (no_json, other) = (aws.secret("postgres").await?, aws.secret(r#"{"engine":"mysql"}"#).await?);
+    let bare = aws.secret(r#"{"username":"relay_service","password":"x"}"#).await?;
+
+    for (id, url, told) in [
+        ("no-such-secret", "", "DATABASE_SECRET_ID names no secret"),
+        (no_json.as_str(), "", "names a secret that is not as RDS writes it"),
+        (other.as_str(), "", "names a secret that is not as RDS writes it"),
+        (bare.as_str(), "", "set DATABASE_HOST beside it"),
+        (bare.as_str(), "postgresql://here/relay", "DATABASE_SECRET_ID is set beside DATABASE_URL"),
+    ] {
+        let settings = on(&aws, &world, &[("DATABASE_SECRET_ID", id), ("DATABASE_URL", url)]);
+        let mut runner = start("runner", &settings).await?;
+        let Invocation::Failed(error) = invoke(&mut runner, worker()).await? else { panic!("{told}") };
+        assert!(error.to_string().contains(told), "{told}: {error}");
+    }
+    let both = on(&aws, &world, &[("CRON_SECRET_ID", "cron")]);
+    let mut runner = start("runner", &both).await?;
+    let (status, body) = http(&mut runner, "POST", CRON, "", json!({ "x-cron-secret": "x" }), None).await?;
+    assert_eq!(
+        (status, &body["error"]),
+        (500, &json!("CRON_SECRET_ID is set beside CRON_SECRET: set only one of them"))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rotated_database_password_is_picked_up_without_a_failed_run() -> anyhow::Result<()> {
+    let (world, aws) = (World::new().await?, Aws::start().await?);
+    let server = Server::with_passwords().await?;
+    server.sql("alter role relay_service password 'one'").await?;
+    let secret = aws.secret(&server.secret("one")).await?;
+    let settings = replace(
+        on(&aws, &world, &[("DATABASE_URL", ""), ("DATABASE_SECRET_ID", &secret)]),
+        &[("VAULT_KEY", tests::world::VAULT_KEY)],
+    );
+    let mut runner = start("runner", &settings).await?;
+    answer(&mut runner, worker()).await?;
+    assert_eq!(aws.calls(READ_SECRET), 1);
+
+    server.sql("alter role relay_service password 'two'").await?;
+    aws.rotate(&secret, &server.secret("two")).await?;
+    server.cut_all().await?;
+    answer(&mut runner, worker()).await?;
+
+    assert_eq!(aws.calls(READ_SECRET), 2);
+    assert_eq!(server.number("select count(*) from relay.task_runs where status = 'DONE'").await?, 2);
+    assert_eq!(server.number("select count(*) from relay.task_runs where status <> 'DONE'").await?, 0);
+
+    // A password that is wrong there, too, is asked for a few times and then told.
+    server.sql("alter role relay_service password 'three'").await?;
+    server.cut_all().await?;
+    let Invocation::Failed(error) = invoke(&mut runner, worker()).await? else { panic!("it logged in") };
+    assert!(error.to_string().contains("password authentication failed"), "{error}");
+    assert!(!error.to_string().contains("two"), "{error}");
+    Ok(())
+}
