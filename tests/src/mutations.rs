@@ -4,6 +4,7 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod keys;
 mod orders;
 mod probe;
 mod recover;
@@ -56,6 +57,7 @@ const fn edit_all(find: &'static str, times: usize, replace: &'static str) -> Ed
 pub fn all() -> impl Iterator<Item = &'static Mutation> {
     [
         claim::MUTATIONS,
+        keys::MUTATIONS,
         settle::MUTATIONS,
         circuit::MUTATIONS,
         recover::MUTATIONS,

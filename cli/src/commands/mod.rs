@@ -49,7 +49,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Settings come from the environment: DATABASE_URL, APP_ENV (production unless set), VAULT_KEY, RUST_LOG.
+Settings come from the environment: DATABASE_URL, APP_ENV (production unless set), KMS_KEY_ID or VAULT_KEY, RUST_LOG.
 Exit codes: 0 done, 1 failed or done in part, 2 usage, 3 refused here, 4 credentials, 5 a check is red, 6 cancelled,
 130 Ctrl-C.";
 

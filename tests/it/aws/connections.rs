@@ -3,12 +3,17 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use relay_cli::postgres::{Durability, ThrowawayPostgres};
 use serde_json::{Value, json};
 use shared::boot::migrate;
 use tests::database::connect;
 use tests::world::{World, config};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::replace;
 use crate::functions::{answer, start};
@@ -97,6 +102,38 @@ impl Server {
     }
 }
 
+/// A way to the server on which connections can go silent, as those of a frozen function do: nothing comes, and no end of them.
+struct Way {
+    port: u16,
+    silenced: Arc<Notify>,
+}
+
+impl Way {
+    async fn to(port: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let way = Self { port: listener.local_addr()?.port(), silenced: Arc::default() };
+        let silenced = Arc::clone(&way.silenced);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let silenced = Arc::clone(&silenced);
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        () = silenced.notified() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Ok(way)
+    }
+
+    /// Silences the connections that stand; those that come are as before.
+    fn silence(&self) {
+        self.silenced.notify_waiters();
+    }
+}
+
 fn worker() -> Value {
     json!({ "mode": "worker", "provider_key": "google_ads" })
 }
@@ -134,5 +171,23 @@ async fn the_first_run_after_a_thaw_succeeds_where_the_server_restarted_meanwhil
     answer(&mut runner, worker()).await?;
 
     assert_eq!(server.number(RUNS).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_run_over_connections_that_died_silently_succeeds() -> anyhow::Result<()> {
+    let (world, server) = (World::new().await?, Server::new().await?);
+    let way = Way::to(server.port().parse()?).await?;
+    let url = server.url_at("127.0.0.1").replace(&server.port(), &way.port.to_string());
+    let mut runner = start("runner", &replace(world.environment(), &[("DATABASE_URL", &url)])).await?;
+    answer(&mut runner, worker()).await?;
+
+    way.silence();
+    // So long does a connection rest before it is looked at; the process's own clocks say so.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    answer(&mut runner, worker()).await?;
+
+    assert_eq!(server.number(RUNS).await?, 2);
+    assert_eq!(server.number("select count(*) from relay.task_runs").await?, 2);
     Ok(())
 }
