@@ -14,6 +14,7 @@ mod fencing;
 mod floor;
 mod holds;
 mod line;
+mod mixed_receipts;
 mod mixtures;
 mod outage;
 mod pauses;

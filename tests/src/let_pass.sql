@@ -41,3 +41,4 @@ update relay.line set
   floor_until = floor_until - interval '{interval}',
   looked_at = looked_at - interval '{interval}';
 update relay.hold set lifts_at = lifts_at - interval '{interval}' where lifts_at is not null;
+update relay.receipt_rest set kept_at = kept_at - interval '{interval}';

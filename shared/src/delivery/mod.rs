@@ -10,11 +10,14 @@ mod enqueue;
 mod examine;
 mod flight;
 pub mod limits;
+mod part_number;
 mod receipts;
 mod report;
 mod run;
 mod send;
 mod settle;
+mod suppose;
+mod told;
 
 pub use access::{Access, AccessError};
 pub use confirm::Confirmed;

@@ -40,7 +40,7 @@ pub use pause::Pause;
 pub use probe::{GroupToProbe, OpenHold, SiteStanding};
 pub use quota::Quota;
 pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
-pub use receipts::{DueReceipt, Postponed, ReceiptScope};
+pub use receipts::{DueReceipt, OpenedReceipt, Postponed, ReceiptRest, ReceiptScope};
 pub use recover::{Recovered, Redrive};
 pub use runs::{RunEnd, RunStatus};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};

@@ -1,0 +1,22 @@
+-- Receipts that count many: conversions that stay behind while others of their request go again, and tell of them.
+-- oldest program: 0.1.0
+
+alter table relay.receipt add column part bigint;
+comment on column relay.receipt.part is
+  'The part that its conversions went as, where they went as one: its receipt speaks for them alone. Null: none.';
+
+create table relay.receipt_rest (
+  part bigint not null,
+  group_id integer not null,
+  sent bigint[] not null,
+  conversion_ids bigint[] not null,
+  left_part bigint not null,
+  worlds jsonb not null,
+  kept_at timestamptz not null,
+  constraint receipt_rest_pkey primary key (part)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+comment on table relay.receipt_rest is
+  'Conversions that stayed behind. sent go again as part; what their receipt tells is also what became of conversion_ids, which '
+  'wait in relay.ready under left_part meanwhile and go by themselves where nobody comes for them. worlds: what may have become '
+  'of all of them, sent first, one array for each way in which it may have been. A row that nobody comes for is deleted after 8 days.';
+create index receipt_rest_kept on relay.receipt_rest (kept_at);
