@@ -16,6 +16,7 @@ mod holds;
 mod line;
 mod mixed_receipts;
 mod mixtures;
+mod odd_receipts;
 mod outage;
 mod pauses;
 mod probes;

@@ -222,20 +222,32 @@ impl Question {
         }
     }
 
-    fn read(&self, receipt: Receipt, account: Box<dyn Account>) -> Said {
+    fn read(&self, mut receipt: Receipt, account: Box<dyn Account>) -> Said {
+        // Whose one place has other rows than were sent speaks of something else.
+        if let [part] = receipt.parts.as_mut_slice()
+            && part.rows.is_some_and(|rows| rows != self.receipt.conversions)
+        {
+            part.state = ReceiptState::Contradictory;
+        }
         let states = || receipt.parts.iter().map(|part| &part.state);
+        let is_told = |state: &ReceiptState| match state {
+            ReceiptState::Pending | ReceiptState::Contradictory => false,
+            ReceiptState::Taken | ReceiptState::Mixed(_) | ReceiptState::Refused(_) => true,
+        };
         let is_known = !receipt.parts.is_empty();
         if is_known && states().all(|state| *state == ReceiptState::Taken) {
             return if self.others_may_wait() { Said::Mixed(receipt, account) } else { Said::Delivered };
         }
-        if is_known && states().all(|state| *state != ReceiptState::Pending) {
+        if is_known && states().all(is_told) {
             return Said::Mixed(receipt, account);
         }
         // What is known by then is heeded, and the rest will never be known.
-        if is_known && self.receipt.is_last && states().any(|state| *state != ReceiptState::Pending) {
+        if is_known && self.receipt.is_last && states().any(is_told) {
             return Said::Mixed(receipt, account);
         }
+        let contradicts = states().any(|state| *state == ReceiptState::Contradictory);
         match (self.receipt.is_last, is_known) {
+            (true, true) if contradicts => Said::Nothing("RECEIPT_CONTRADICTORY"),
             (true, true) => Said::Nothing("RECEIPT_NEVER_CAME"),
             (true, false) => Said::Nothing("RECEIPT_UNKNOWN"),
             (false, _) => Said::Later(Postponed::default()),

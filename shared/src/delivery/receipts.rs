@@ -44,8 +44,8 @@ pub(super) enum Resolved {
     Again(PartNumber),
     /// One of a few: see [`Told::few`].
     Few,
-    /// Its place said nothing, and nobody asks any more.
-    Never,
+    /// Its place said nothing that could be believed, and nobody asks any more: the code for that.
+    Never(&'static str),
 }
 
 /// What came of a receipt.
@@ -119,10 +119,10 @@ pub(super) fn resolve(
         let rows: Vec<usize> = (0..targets.len()).filter(is_here).collect();
         let said = match &part.state {
             // Whoever asks waits until nothing is pending, or for a day.
-            ReceiptState::Pending => {
-                for row in rows {
-                    told.rows[row] = Resolved::Never;
-                }
+            ReceiptState::Pending | ReceiptState::Contradictory => {
+                let contradicts = part.state == ReceiptState::Contradictory;
+                let code = if contradicts { "RECEIPT_CONTRADICTORY" } else { "RECEIPT_NEVER_CAME" };
+                rows.iter().for_each(|row| told.rows[*row] = Resolved::Never(code));
                 continue;
             }
             ReceiptState::Taken => Sorted { delivered: rows, ..Sorted::default() },
@@ -157,7 +157,7 @@ pub(super) fn count_again(parts: &[ReceiptPart], rows: usize, judge: &impl Judge
         return None;
     };
     match state {
-        ReceiptState::Pending => None,
+        ReceiptState::Pending | ReceiptState::Contradictory => None,
         ReceiptState::Taken => Some(Vec::new()),
         ReceiptState::Mixed(counts) if counts.is_empty() => None,
         ReceiptState::Mixed(counts) => Some(faults(counts.clone(), judge)),

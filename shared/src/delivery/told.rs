@@ -132,7 +132,7 @@ impl Question {
         let nothing = RowAnswer { verdict: Verdict::Unconfirmed, code: None };
         let said = told.rows.iter().map(|resolved| match resolved {
             Resolved::Said(answer) => answer.clone(),
-            Resolved::Again(_) | Resolved::Few | Resolved::Never => nothing.clone(),
+            Resolved::Again(_) | Resolved::Few | Resolved::Never(_) => nothing.clone(),
         });
         self.runner.codes.note(&part, &receipt.reply, &mut self.done.report);
         let answer = Answer { reply: receipt.reply, rows: said.collect() };
@@ -141,7 +141,9 @@ impl Question {
             match (on.get(&place), resolved) {
                 (Some(on), _) => *row = on.clone(),
                 (None, Resolved::Again(number)) => *row = again(*number, Duration::ZERO),
-                (None, Resolved::Never | Resolved::Few) => *row = unconfirmed("RECEIPT_NEVER_CAME"),
+                (None, Resolved::Never(code)) => *row = unconfirmed(code),
+                // Each of the few has been told where it goes.
+                (None, Resolved::Few) => *row = unconfirmed("RECEIPT_NEVER_CAME"),
                 (None, Resolved::Said(_)) => {}
             }
         }
