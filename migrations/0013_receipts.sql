@@ -1,4 +1,5 @@
--- Receipts that count many: conversions that stay behind while others of their request go again, and tell of them.
+-- Receipts that count many: conversions that stay behind while others of their request go again, and tell of them; and one
+-- name for each conversion action.
 -- oldest program: 0.1.0
 
 alter table relay.receipt add column part bigint;
@@ -20,3 +21,8 @@ comment on table relay.receipt_rest is
   'wait in relay.ready under left_part meanwhile and go by themselves where nobody comes for them. worlds: what may have become '
   'of all of them, sent first, one array for each way in which it may have been. A row that nobody comes for is deleted after 8 days.';
 create index receipt_rest_kept on relay.receipt_rest (kept_at);
+
+alter table relay.delivery_group add column conversion_action text collate "C";
+comment on column relay.delivery_group.conversion_action is
+  'Where its conversions go that name no conversion action, as its adapter writes it: by it the door knows one action by '
+  'several names. Null for credentials that were stored before it was kept.';

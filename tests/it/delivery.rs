@@ -17,6 +17,7 @@ mod line;
 mod mixed_receipts;
 mod mixtures;
 mod odd_receipts;
+mod one_order;
 mod outage;
 mod pauses;
 mod probes;

@@ -96,11 +96,41 @@ begin
     select live.*
     from live
     where (live.conversion_id in (select won.conversion_id from won)) is true
+  ), lenders as materialized (
+    -- Originals that come in beside what changes them: one map, so that each lookup is one.
+    select
+      pg_catalog.jsonb_object_agg(
+        original.group_id || ' ' || original.order_hash,
+        pg_catalog.jsonb_build_object(
+          'click_ids', original.payload -> 'click_ids', 'user', original.payload -> 'user',
+          'consent', original.payload -> 'consent'
+        )
+        order by original.item desc
+      ) as by_order
+    from fresh as original
+    where original.kind = 'conversion'
+      and (original.group_id, original.order_hash) in (
+        select fresh.group_id, fresh.order_hash
+        from fresh
+        where fresh.kind in ('restatement', 'retraction')
+          and not fresh.payload ? 'click_ids'
+          and not fresh.payload ? 'user'
+      )
   ), kept as (
     insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload, order_hash)
     select
       fresh.conversion_id, fresh.group_id, fresh.external_id, fresh.kind, fresh.due_at, fresh.expires_at, v_now,
-      coalesce(lent.identifiers, '{}') || fresh.payload, fresh.order_hash
+      coalesce(
+        lent.identifiers,
+        case
+          when fresh.kind in ('restatement', 'retraction') and not fresh.payload ? 'click_ids' and not fresh.payload ? 'user'
+            then pg_catalog.jsonb_strip_nulls(
+              (select lenders.by_order from lenders) -> (fresh.group_id || ' ' || fresh.order_hash)
+            )
+        end,
+        '{}'
+      ) || fresh.payload,
+      fresh.order_hash
     from fresh
     -- A change that names its order and nobody else goes with what its original, or the change before it, was known by,
     -- and under the consent that was given for it: some ways in match by nothing else.

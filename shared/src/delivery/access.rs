@@ -107,10 +107,11 @@ impl Access {
             quota_key: account.quota_key(),
             client_key: account.client_key(),
             transport: account.transport(),
+            conversion_action: &account.conversion_action(),
             per_minute: account.budget().per_minute,
             per_day: account.budget().per_day,
         };
-        self.store.keep_provider_credentials(site, provider, key.version, &sealed, &facts).await?;
+        self.store.keep_provider_account(site, provider, key.version, &sealed, &facts).await?;
         Ok(key.version)
     }
 

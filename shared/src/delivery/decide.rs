@@ -28,12 +28,7 @@ pub(super) fn charge(rows: &[ClaimedRow], is_probe: bool, failure_count: i32) ->
 }
 
 /// Turns what the platform said of one conversion into its outcome. `jitter` lies in 0..=1.
-pub(super) fn settle_row(
-    row: &ClaimedRow,
-    answer: &RowAnswer,
-    action: Option<&str>,
-    jitter: f64,
-) -> SettledRow {
+pub(super) fn settle_row(row: &ClaimedRow, answer: &RowAnswer, jitter: f64) -> SettledRow {
     let class = Some(answer.verdict.class());
     let code = answer.code.clone();
     let ended = |outcome| SettledRow { class, code: code.clone(), ..settled(outcome) };
@@ -52,9 +47,7 @@ pub(super) fn settle_row(
         Verdict::ConsentDenied => ended(Outcome::ConsentDenied),
         Verdict::Rejected => ended(Outcome::Rejected),
         Verdict::Expired => ended(Outcome::Expired),
-        Verdict::Misconfigured(scope) => {
-            SettledRow { hold: row_hold(row, scope, action), ..ended(Outcome::Held) }
-        }
+        Verdict::Misconfigured(scope) => SettledRow { hold: row_hold(row, scope), ..ended(Outcome::Held) },
         Verdict::Delayed(Wait::For(wait)) => SettledRow { wait, ..ended(Outcome::Delayed) },
         Verdict::Delayed(Wait::Until(time, at_least)) => {
             SettledRow { wait: at_least, not_before: Some(time), ..ended(Outcome::Delayed) }
@@ -69,7 +62,7 @@ pub(super) fn settle_row(
                 Wait::For(wait) => (wait, None),
                 Wait::Until(time, at_least) => (at_least, Some(time)),
             };
-            let hold = row_hold(row, HoldScope::ConversionAction, action);
+            let hold = row_hold(row, HoldScope::ConversionAction);
             SettledRow { wait, not_before, hold, ..ended(Outcome::Delayed) }
         }
         Verdict::Degraded(part) => SettledRow { omitted: Omitted::only(part), ..ended(Outcome::Degraded) },
@@ -122,10 +115,10 @@ fn failed(row: &ClaimedRow, transient: Transient, jitter: f64) -> (Outcome, Dura
 }
 
 /// The hold that parks this conversion by itself; none where the whole group is held.
-fn row_hold(row: &ClaimedRow, scope: HoldScope, action: Option<&str>) -> Option<(HoldScope, String)> {
+fn row_hold(row: &ClaimedRow, scope: HoldScope) -> Option<(HoldScope, String)> {
     match scope {
         HoldScope::Row => Some((scope, row.conversion_id.to_string())),
-        HoldScope::ConversionAction => Some((scope, action.unwrap_or_default().to_owned())),
+        HoldScope::ConversionAction => Some((scope, row.action_key.clone())),
         HoldScope::Site | HoldScope::Client | HoldScope::Provider => None,
     }
 }

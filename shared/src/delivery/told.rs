@@ -51,9 +51,10 @@ impl Question {
         receipt: Receipt,
         account: &dyn Account,
     ) -> Result<(), StoreError> {
-        let Some(Unfolded { part, reading, behind }) = self.unfold().await? else {
+        let Some(Unfolded { mut part, reading, behind }) = self.unfold().await? else {
             return Ok(());
         };
+        part.name_actions(account);
         let targets: Vec<_> = part.rows.iter().map(|row| row.target).collect();
         let judge = ByAccount { account, rows: &part.rows, now: Timestamp::now() };
         let numbers = PartNumbers::from(rand::random());

@@ -42,6 +42,11 @@ pub trait Provider: Send + Sync {
     /// that the platform could match, or where it can never take the event.
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>>;
 
+    /// One form for a conversion action that has several names, such as its number and its whole name: by it the writes of an
+    /// order are found. Empty for the site's own. `own`: the site's own, as [`Account::conversion_action`] writes it; where
+    /// it is not known, nothing is taken for it.
+    fn action_key(&self, action: &str, own: Option<&str>) -> String;
+
     /// Whether a look at the account can prove that what this code says of it is mended. New credentials lift every hold,
     /// so nothing that only they mend is looked at again.
     fn can_probe(&self, code: &ErrorCode) -> bool;

@@ -90,6 +90,8 @@ pub struct ClaimedRow {
     pub omitted: Omitted,
     /// Conversions of one part go in one request, and nothing else with them.
     pub part: Option<i64>,
+    /// Its conversion action in the form that holds know it by. Empty until its account was opened.
+    pub action_key: String,
 }
 
 /// What a claim is sent with.
@@ -168,6 +170,7 @@ impl Store {
                     conversion: payload.0,
                     omitted: Omitted::NONE,
                     part: None,
+                    action_key: String::new(),
                 });
                 Claim {
                     token: row.get::<_, Option<Uuid>>("claim_token").map(ClaimToken),

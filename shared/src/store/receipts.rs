@@ -249,6 +249,7 @@ fn claimed_rows(row: &Row) -> Vec<ClaimedRow> {
         conversion: payloads.next().and_then(|payload| payload.0),
         omitted: Omitted::from_bits(omitted[place]),
         part: None,
+        action_key: String::new(),
     });
     claimed.collect()
 }

@@ -16,8 +16,8 @@ pub struct SiteDefaults {
     pub default_country: Option<Country>,
     /// What holds for a conversion that says nothing of a purpose; nothing where no operator said so.
     pub consent: Consent,
-    /// The providers for which it has credentials.
-    pub providers: Vec<ProviderKey>,
+    /// The providers for which it has credentials, and the conversion action that they name, where that is known.
+    pub providers: Vec<(ProviderKey, Option<String>)>,
 }
 
 /// A change to one of a site's defaults.
@@ -71,12 +71,12 @@ fn write_consent(state: &ConsentState) -> &str {
 
 impl Store {
     /// Reads what the door needs to know of sites. Unknown sites are left out.
-    pub async fn read_site_defaults(&self, sites: &[SiteId]) -> Result<Vec<SiteDefaults>, StoreError> {
+    pub async fn read_site_facts(&self, sites: &[SiteId]) -> Result<Vec<SiteDefaults>, StoreError> {
         let sites: Vec<Uuid> = sites.iter().map(|site| site.0).collect();
         let rows = self
             .query(
-                "select site_id, default_country, ad_user_data, ad_personalization, provider_keys \
-                 from relay.read_site_defaults($1)",
+                "select site_id, default_country, ad_user_data, ad_personalization, provider_keys, conversion_actions \
+                 from relay.read_site_facts($1)",
                 &[(&sites, Type::UUID_ARRAY)],
             )
             .await?;
@@ -95,7 +95,8 @@ impl Store {
                     providers: row
                         .get::<_, Vec<&str>>("provider_keys")
                         .into_iter()
-                        .filter_map(|key| key.parse().ok())
+                        .zip(row.get::<_, Vec<Option<String>>>("conversion_actions"))
+                        .filter_map(|(key, action)| Some((key.parse().ok()?, action)))
                         .collect(),
                 })
             })

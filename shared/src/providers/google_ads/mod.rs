@@ -129,6 +129,10 @@ impl Provider for GoogleAds {
         admit::admit(input, country)
     }
 
+    fn action_key(&self, action: &str, own: Option<&str>) -> String {
+        conversion_action::key(action, own.and_then(|own| own.parse().ok()).as_ref())
+    }
+
     fn can_probe(&self, code: &ErrorCode) -> bool {
         taxonomy::can_probe(code.as_str())
     }
