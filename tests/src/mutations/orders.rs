@@ -170,8 +170,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "takes an original of another action",
         "queue::orders::each_action_has_orders_of_its_own",
         &[edit(
-            "          and coalesce(conversion.payload ->> 'conversion_action', '') = wanted.conversion_action\n",
-            "",
+            "            conversion.order_hash = wanted.order_hash\n            or ",
+            "            true or ",
         )],
     ),
     mutation(
