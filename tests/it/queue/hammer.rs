@@ -260,7 +260,7 @@ async fn all_functions_at_once_never_wait_for_each_other_in_a_ring() -> anyhow::
     }
 
     let expired =
-        world.number("select count(*) from relay.conversion_outcome where outcome = 'EXPIRED'").await?;
+        world.number("select count(*) from relay.conversion_outcome where code in ('EXPIRED_BEFORE_DELIVERY', 'EXPIRED_PERHAPS_DELIVERED')").await?;
     let lost =
         world.number("select count(*) from relay.conversion_outcome where outcome = 'LEASE_LOST'").await?;
     let (accepted, stale) = (shared.accepted.load(Ordering::Relaxed), shared.stale.load(Ordering::Relaxed));

@@ -277,7 +277,7 @@ impl Machine {
             ensure!(walked || held(&self.model.conversions[id].place), "{id} ended and was not walked over");
             let group = self.model.conversions[id].group;
             self.model.count_failed(group);
-            self.model.tell(*id, "EXPIRED", Place::Ended);
+            self.model.tell_expired(*id);
         }
         let told = (row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, i32>(2), row.get::<_, bool>(3));
         let known = (i32::try_from(seen.len())?, i32::try_from(ended.len())?, hastened, finished);
