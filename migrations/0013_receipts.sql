@@ -26,3 +26,13 @@ alter table relay.delivery_group add column conversion_action text collate "C";
 comment on column relay.delivery_group.conversion_action is
   'Where its conversions go that name no conversion action, as its adapter writes it: by it the door knows one action by '
   'several names. Null for credentials that were stored before it was kept.';
+
+create table relay.order_walk (
+  singleton boolean not null default true,
+  head bigint not null default -1,
+  constraint order_walk_pkey primary key (singleton),
+  constraint order_walk_singleton check (singleton)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50);
+comment on table relay.order_walk is
+  'How far the walk through relay.blocked has come that looks for heads that are over though nobody said so.';
+insert into relay.order_walk default values;

@@ -11,6 +11,7 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+  c_orders constant integer := 1000;
   v_last timestamptz;
   v_since timestamptz;
   v_woken integer;
@@ -51,6 +52,9 @@ begin
   set call_at = p_now
   from forgotten
   where order_call.call_at = forgotten.call_at and order_call.call_id = forgotten.call_id;
+
+  -- And of those that wait for their order a few, each time the next, in case nobody told them that its head is over.
+  perform relay.call_ended_orders(c_orders, p_now);
 
   -- Holds that end by themselves held nothing back but new requests; their rows have their own time.
   update relay.hold
@@ -106,5 +110,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago, and orders that were called long ago; and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'claims that lapsed long ago, and orders that were called long ago, or whose head is over though nobody called (1000 of those that wait each time); and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
   'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';
