@@ -87,6 +87,7 @@ struct Found {
     held: u64,
     lifted: u64,
     requests: u64,
+    http_429: u64,
 }
 
 impl Found {
@@ -97,6 +98,7 @@ impl Found {
         self.held += other.held;
         self.lifted += other.lifted;
         self.requests += other.requests;
+        self.http_429 += other.http_429;
     }
 }
 
@@ -130,7 +132,7 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
         "lifted": answer.lifted,
     });
     let errors = answer.errors_total + u64::from(done.is_err());
-    let end = RunEnd { status, requests: found.requests, http_429: 0, errors, notes, counters };
+    let end = RunEnd { status, requests: found.requests, http_429: found.http_429, errors, notes, counters };
     let closed = context.store.finish_task_run(run, &end).await;
     done?;
     closed?;
@@ -239,6 +241,7 @@ async fn examine(
     match context.access.examine(subject, depth, action, since).await {
         Ok(examined) => {
             found.requests += examined.requests;
+            found.http_429 += examined.http_429;
             Ok(Some(examined))
         }
         Err(AccessError::Store(error)) => Err(error.into()),

@@ -295,13 +295,13 @@ impl Rule {
         }
     }
 
-    /// What an operator said in the place of this rule; where the class stays, so does the way it ends.
+    /// What an operator said in its place; its ending stays with its class, the part to leave out with all that was not taken.
     fn overridden(&self, said: &Rule) -> Self {
         let kept = self.class == said.class;
         Self {
             when: self.when.clone(),
             ending: self.ending.filter(|_| kept),
-            degrade: self.degrade.clone().filter(|_| kept),
+            degrade: self.degrade.clone().filter(|_| kept || !said.class.may_be_taken()),
             switch_to: self.switch_to.filter(|_| kept),
             about: self.about,
             probe: self.probe && kept,
@@ -325,8 +325,8 @@ impl Rule {
             if memo.to_spare.contains(part) {
                 return Verdict::Degraded(part);
             }
-            // It cannot go without: it alone waits, whomever else the rule would stop.
-            if self.class == Class::Config {
+            // It cannot go without: it alone waits, whomever else the table would stop.
+            if self.class == Class::Config && !self.is_override {
                 return Verdict::Misconfigured(HoldScope::Row);
             }
         }
