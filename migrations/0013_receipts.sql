@@ -36,3 +36,8 @@ create table relay.order_walk (
 comment on table relay.order_walk is
   'How far the walk through relay.blocked has come that looks for heads that are over though nobody said so.';
 insert into relay.order_walk default values;
+
+alter table relay.hold add column freeing boolean not null default false;
+comment on column relay.hold.freeing is
+  'It was lifted, and what it parked is sent to work again in steps; false as soon as nothing is left of it.';
+create index hold_freeing on relay.hold (hold_id) where freeing;

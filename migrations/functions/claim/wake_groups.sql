@@ -12,6 +12,7 @@ set jit = off
 as $$
 declare
   c_orders constant integer := 1000;
+  c_parked constant integer := 1000;
   v_last timestamptz;
   v_since timestamptz;
   v_woken integer;
@@ -68,6 +69,14 @@ begin
   ) as ended
   where hold.hold_id = ended.hold_id;
 
+  -- What holds parked that somebody lifted without coming to the end; its groups are found with the others below.
+  perform from relay.hold where hold.freeing limit 1;
+  if found then
+    perform relay.free_parked(
+      array(select hold.hold_id from relay.hold where hold.freeing order by hold.hold_id limit c_parked), c_parked, p_now
+    );
+  end if;
+
   with asleep as materialized (
     select
       delivery_group.group_id,
@@ -110,5 +119,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago, and orders that were called long ago, or whose head is over though nobody called (1000 of those that wait each time); and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'claims that lapsed long ago, and orders that were called long ago, or whose head is over though nobody called (1000 of those that wait each time); and ends the holds whose time is over, and frees what lifted ones left parked. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
   'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';

@@ -3,7 +3,9 @@
 mod context;
 pub mod doctor;
 mod fields;
+mod release;
 pub mod tasks;
 
 pub use context::Context;
 pub use fields::{BadRequest, Fields};
+pub use release::release_holds;

@@ -7,7 +7,7 @@ const LAPSED: &str = "claim/return_lapsed_claims";
 const ACCOUNTS: &str = "claim/read_claimed_accounts";
 const HOLD: &str = "holds/open_group_hold";
 const LIFT: &str = "holds/lift_holds";
-const RELEASE: &str = "holds/release_holds";
+const FREE_PARKED: &str = "holds/free_parked";
 const CLAIM_RECEIPTS: &str = "receipts/claim_receipts";
 const FINISH: &str = "receipts/finish_receipt";
 const OPEN: &str = "receipts/open_receipt";
@@ -124,13 +124,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     mutation(LIFT, "lifts its client's hold for all", MENDED, &[edit("and hold.provider_key is null", "")]),
     mutation(
-        RELEASE,
+        FREE_PARKED,
         "leaves what was parked",
         HELD_ACTION,
-        &[edit(
-            "delete from relay.held where held.hold_id = any (v_hold_ids)",
-            "delete from relay.held where false",
-        )],
+        &[edit("where held.hold_id = any (p_hold_ids)\n    limit", "where false\n    limit")],
     ),
     mutation(
         CLAIM_RECEIPTS,
