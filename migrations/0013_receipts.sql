@@ -41,3 +41,7 @@ alter table relay.hold add column freeing boolean not null default false;
 comment on column relay.hold.freeing is
   'It was lifted, and what it parked is sent to work again in steps; false as soon as nothing is left of it.';
 create index hold_freeing on relay.hold (hold_id) where freeing;
+
+alter table relay.taxonomy_override add column whole boolean not null default false;
+comment on column relay.taxonomy_override.whole is
+  'Nothing is left out of the conversion for this code. Else the part that the adapter''s own rule leaves out goes first.';

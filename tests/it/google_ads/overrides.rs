@@ -13,7 +13,7 @@ use super::support::{FAILURE, NOW, codes, plain_request, raw, raw_fixture, time,
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn plain(class: Class) -> Override {
-    Override { class, scope: None, wait: None, max_attempts: None }
+    Override { class, scope: None, wait: None, max_attempts: None, whole: false }
 }
 
 fn table(said: &[(&str, Override)]) -> Taxonomy {
@@ -61,6 +61,7 @@ fn a_part_that_can_be_left_out_is_left_out_first_whatever_was_said() {
     check(of_site, parts, Verdict::Degraded(part));
     check(plain(Class::Transient), parts, Verdict::Degraded(part));
     check(plain(Class::Perm), Omitted::NONE, Verdict::Rejected);
+    check(Override { whole: true, ..plain(Class::Perm) }, parts, Verdict::Rejected);
     check(of_site, Omitted::NONE, Verdict::Misconfigured(HoldScope::Site));
     // What was taken is not sent again, and what may have been goes as it was.
     check(plain(Class::Ok), parts, Verdict::Duplicate);
