@@ -19,15 +19,20 @@ declare
   v_last bigint;
   v_seen integer;
   v_called integer;
+  v_until bigint;
 begin
   select order_walk.head from relay.order_walk for update skip locked into v_from;
   if v_from is null then
     return 0;
   end if;
+  -- Between bounds that are known before the query starts, it opens their partitions alone.
+  select pg_catalog.max(next.head)
+  from (select blocked.head from relay.blocked where blocked.head > v_from order by blocked.head limit p_limit) as next
+  into v_until;
   with seen as materialized (
     select blocked.head, blocked.group_id, blocked.order_hash
     from relay.blocked
-    where blocked.head > v_from
+    where blocked.head > v_from and blocked.head <= v_until
     order by blocked.head
     limit p_limit
   ), heads as materialized (
@@ -40,6 +45,8 @@ begin
       select outcome.outcome, outcome.attempt_id
       from relay.conversion_outcome as outcome
       where outcome.conversion_id = heads.head
+        and outcome.conversion_id > v_from
+        and outcome.conversion_id <= v_until
       order by outcome.seq desc
       limit 1
     ) as latest on true
@@ -52,7 +59,13 @@ begin
         or receipt.state = 'SETTLED'
         -- So long ago that retention took it away.
         or latest.outcome is null
-          and not exists (select from relay.conversion where conversion.conversion_id = heads.head)
+          and not exists (
+            select
+            from relay.conversion
+            where conversion.conversion_id = heads.head
+              and conversion.conversion_id > v_from
+              and conversion.conversion_id <= v_until
+          )
       )
       and not exists (
         select

@@ -23,6 +23,8 @@ declare
   v_part bigint;
   v_rest relay.receipt_rest;
   v_stayed record;
+  v_first_id bigint;
+  v_last_id bigint;
   v_token uuid := pg_catalog.gen_random_uuid();
 begin
   select opened.* from relay.open_receipt(p_attempt_id, p_run_id, p_lease_seconds, v_now) as opened into v_own;
@@ -37,6 +39,9 @@ begin
   if not (v_rest.sent <@ v_own.conversion_ids and v_own.conversion_ids <@ v_rest.sent) then
     v_rest := null;
   end if;
+  select pg_catalog.min(one.conversion_id), pg_catalog.max(one.conversion_id)
+  from unnest(v_rest.conversion_ids) as one (conversion_id)
+  into v_first_id, v_last_id;
   select
     pg_catalog.array_agg(stayed.conversion_id order by stayed.place) as conversion_ids,
     pg_catalog.array_agg(stayed.band order by stayed.place) as bands,
@@ -56,6 +61,8 @@ begin
       select outcome.next_attempt_at
       from relay.conversion_outcome as outcome
       where outcome.conversion_id = one.conversion_id
+        and outcome.conversion_id >= v_first_id
+        and outcome.conversion_id <= v_last_id
       order by outcome.seq desc
       limit 1
     ) as latest

@@ -350,8 +350,11 @@ async fn each_action_has_orders_of_its_own() -> anyhow::Result<()> {
     ground.take_in(&[bought.of_order("sale"), paid.of_order("sale").of_action("17")]).await?;
 
     ground.take_in(&[Write::restatement("less", "sale", 10).of_action("18")]).await?;
+    // One that names no order has no chain, and is found by its key.
+    ground.take_in(&[Write::conversion("plain", 0)]).await?;
+    ground.take_in(&[Write::restatement("other", "plain", 10).of_action("18")]).await?;
 
-    assert_eq!(ground.send(DELIVERED).await?, ["bought", "less", "paid"]);
+    assert_eq!(ground.send(DELIVERED).await?, ["bought", "less", "other", "paid", "plain"]);
     ground.assert_in_order().await
 }
 
