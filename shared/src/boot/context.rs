@@ -55,6 +55,7 @@ pub enum BootError {
 /// The first thing that is not as it must be, in the order of the set-up.
 pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let providers = config.providers()?;
+    let retention = config.retention()?;
     let database = config.database()?;
     let app_env = config.app_env();
     let (source, key_source) = key_source(config)?;
@@ -64,7 +65,8 @@ pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let registry = registry(&providers)?;
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
-    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout })
+    let http_timeout = providers.http_timeout;
+    Ok(Context { store, access: Arc::new(access), registry, http_timeout, retention })
 }
 
 /// The platforms of this program.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Retention;
 use crate::delivery::{Access, Producer};
 use crate::providers::Registry;
 use crate::store::Store;
@@ -18,6 +19,8 @@ pub struct Context {
     pub registry: Registry,
     /// Timeout of one request to a platform.
     pub http_timeout: Duration,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 impl Context {

@@ -3,7 +3,10 @@
 mod context;
 pub mod doctor;
 mod fields;
+pub mod hands;
+mod retention;
 pub mod tasks;
 
 pub use context::Context;
 pub use fields::{BadRequest, Fields};
+pub use retention::Retention;

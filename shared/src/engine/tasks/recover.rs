@@ -108,8 +108,7 @@ pub struct Answer {
     pub errors: Vec<String>,
 }
 
-/// Puts back what crashed runs left, until nothing is left or the deadline is near. What nobody else does yet it does
-/// along the way: it ends conversions past their time.
+/// Puts back what crashed runs left, until nothing is left or the deadline is near.
 ///
 /// # Errors
 /// The database's.
@@ -133,7 +132,6 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
         Some((redrive, limit)) => store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?,
         None => 0,
     };
-    let expired = store.expire_conversions(EXPIRY_ROWS).await?;
     let answer = Answer {
         ok: true,
         recovered: sum.requeued + sum.exhausted,
@@ -148,7 +146,6 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
     let counters = json!({
         "claims": sum.claims, "requeued": sum.requeued, "exhausted": sum.exhausted,
         "attempts_settled": sum.attempts_settled, "leases_freed": sum.leases_freed, "redriven": redriven,
-        "expired": expired,
     });
     let notes = String::new();
     let end = RunEnd { status: RunStatus::Done, requests: 0, http_429: 0, errors: 0, notes, counters };
@@ -160,6 +157,3 @@ pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> an
     );
     Ok(answer)
 }
-
-/// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
-const EXPIRY_ROWS: i32 = 200_000;
