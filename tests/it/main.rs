@@ -17,4 +17,5 @@ mod reasons;
 mod sandbox;
 mod store;
 mod tidy;
+mod upkeep;
 mod vault;

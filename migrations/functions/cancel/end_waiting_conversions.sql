@@ -70,7 +70,7 @@ begin
       pg_catalog.array_agg(conversion.group_id), pg_catalog.array_agg(bands.band),
       pg_catalog.array_agg(coalesce(latest.next_attempt_at, conversion.due_at)),
       pg_catalog.array_agg(conversion.conversion_id)
-    from unnest(p_conversion_ids) as chosen (conversion_id)
+    from (select distinct named.conversion_id from unnest(p_conversion_ids) as named (conversion_id)) as chosen
     cross join lateral (
       select conversion.conversion_id, conversion.group_id, conversion.due_at
       from relay.conversion
@@ -107,7 +107,7 @@ begin
       and ready.conversion_id = due.conversion_id
   ), unheld as materialized (
     select held.*
-    from unnest(v_held) as chosen (conversion_id)
+    from (select distinct named.conversion_id from unnest(v_held) as named (conversion_id)) as chosen
     join relay.held on held.conversion_id = chosen.conversion_id
     where held.group_id = any (p_group_ids)
     for update of held skip locked
@@ -115,7 +115,7 @@ begin
     delete from relay.held using unheld where held.conversion_id = unheld.conversion_id
   ), unblocked as materialized (
     select blocked.*
-    from unnest(v_blocked) as chosen (conversion_id)
+    from (select distinct named.conversion_id from unnest(v_blocked) as named (conversion_id)) as chosen
     join relay.blocked on blocked.conversion_id = chosen.conversion_id
     where blocked.group_id = any (p_group_ids)
     for update of blocked skip locked
