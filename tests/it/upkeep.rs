@@ -10,9 +10,9 @@ mod scores;
 
 use std::time::Duration;
 
-use shared::delivery::Deadline;
+use shared::engine::Bounds;
 
 /// Long enough for everything here, and no longer than a test should take.
-fn deadline() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+fn bounds() -> Bounds {
+    Bounds::after(Duration::from_secs(60))
 }

@@ -26,6 +26,10 @@ update relay.quota set
   day_at = day_at - interval '{interval}';
 update relay.provider_circuit set
   next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
+update relay.task_lock set lease_until = lease_until - interval '{interval}';
+update relay.task_pause set paused_until = paused_until - interval '{interval}';
+update relay.task_state set
+  registered_at = registered_at - interval '{interval}', last_success_at = last_success_at - interval '{interval}';
 update relay.pause set paused_until = paused_until - interval '{interval}';
 update relay.provider_health_state set
   next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';

@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use shared::boot::{self, Config};
-use shared::delivery::Deadline;
 use shared::domain::{ConversionId, ProviderKey, SiteId};
-use shared::engine::hands;
+use shared::engine::{Bounds, hands};
 use shared::store::{Cancel, Cancelled};
 
 use crate::failure::{Exit, Failure};
@@ -49,9 +48,8 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         }
         None => Cancel::Conversions(arguments.id.into_iter().map(ConversionId).collect()),
     };
-    let deadline = Deadline::after(DEADLINE);
     let context = boot::open_context(&Config::from_env()).await?;
-    let cancelled = hands::cancel(&context, &cancel, deadline).await?;
+    let cancelled = hands::cancel(&context, &cancel, &Bounds::after(DEADLINE)).await?;
     let whole = cancelled.finished && cancelled.unknown == 0;
     let mut answer = json!(cancelled);
     answer["ok"] = json!(whole);

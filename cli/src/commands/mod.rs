@@ -23,6 +23,7 @@ mod run;
 mod sandbox;
 mod site;
 mod status;
+mod tasks;
 mod taxonomy;
 mod vault_key;
 
@@ -77,6 +78,7 @@ enum Command {
     Quota(quota::Arguments),
     Audit(audit::Arguments),
     Prune(prune::Arguments),
+    Tasks(tasks::Arguments),
     KeepPartitions(keep_partitions::Arguments),
     Sandbox(sandbox::Arguments),
     VaultKey(vault_key::Arguments),
@@ -137,6 +139,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
         Command::Audit(arguments) => audit::run(arguments, output).await,
+        Command::Tasks(arguments) => tasks::run(arguments, output).await,
         Command::Prune(arguments) => prune::run(arguments, output).await,
         Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use shared::boot::{self, Config};
-use shared::delivery::Deadline;
 use shared::domain::{ConsentState, Country, SiteId};
+use shared::engine::Bounds;
 use shared::engine::hands::{self, Removed};
 use shared::store::{Change, StandingDefaults};
 
@@ -103,9 +103,8 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
 }
 
 async fn remove(site: SiteId, output: Output) -> anyhow::Result<Exit> {
-    let deadline = Deadline::after(REMOVAL_DEADLINE);
     let context = boot::open_context(&Config::from_env()).await?;
-    let Some(removed) = hands::remove_site(&context, site, deadline).await? else {
+    let Some(removed) = hands::remove_site(&context, site, &Bounds::after(REMOVAL_DEADLINE)).await? else {
         let told = format!("nobody knows the site {site}");
         return Err(Failure::new(Exit::Failed, told).hint("relay status").into());
     };

@@ -8,8 +8,9 @@ const CONFIRM: Function = Function { name: "confirm", doors: &[], production: In
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     boot::serve(&CONFIRM, async |boot, call| {
-        let request = confirm::Request::parse(call.fields)?;
-        confirm::run(boot.context().await?, &request, call.deadline, call.shutdown).await
+        let (fields, bounds) = call.into_parts();
+        let request = confirm::Request::parse(fields)?;
+        confirm::run(boot.context().await?, &request, bounds).await
     })
     .await
 }

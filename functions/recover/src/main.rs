@@ -12,8 +12,9 @@ const RECOVER: Function = Function {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     boot::serve(&RECOVER, async |boot, call| {
-        let request = recover::Request::parse(call.fields)?;
-        recover::run(boot.context().await?, &request, call.deadline).await
+        let (fields, bounds) = call.into_parts();
+        let request = recover::Request::parse(fields)?;
+        recover::run(boot.context().await?, &request, bounds).await
     })
     .await
 }

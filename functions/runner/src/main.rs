@@ -19,8 +19,9 @@ const RUNNER: Function = Function {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     boot::serve(&RUNNER, async |boot, call| {
-        let request = upload::Request::parse(call.fields)?;
-        upload::run(boot.context().await?, &request, call.deadline, call.shutdown).await
+        let (fields, bounds) = call.into_parts();
+        let request = upload::Request::parse(fields)?;
+        upload::run(boot.context().await?, &request, bounds).await
     })
     .await
 }

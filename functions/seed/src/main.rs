@@ -12,8 +12,9 @@ const SEED: Function = Function {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     boot::serve(&SEED, async |boot, call| {
-        let request = seed::Request::parse(call.fields)?;
-        seed::run(boot.context().await?, &request).await
+        let (fields, bounds) = call.into_parts();
+        let request = seed::Request::parse(fields)?;
+        seed::run(boot.context().await?, &request, bounds).await
     })
     .await
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::BootError;
 use crate::delivery::Deadline;
-use crate::engine::{BadRequest, Fields};
+use crate::engine::{BadRequest, Bounds, Fields};
 use crate::store::StoreError;
 
 /// A call: what it says, until when, and what may end it early.
@@ -17,6 +17,13 @@ pub struct Call {
     pub deadline: Deadline,
     /// Ends it early.
     pub shutdown: CancellationToken,
+}
+
+impl Call {
+    /// Its fields, and how long it may take.
+    pub fn into_parts(self) -> (Fields, Bounds) {
+        (self.fields, Bounds { deadline: self.deadline, shutdown: self.shutdown })
+    }
 }
 
 /// Why a call has no answer.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::config::{AppEnv, Config, ConfigError, ProviderConfig};
 use super::migrate::NEWEST_MIGRATION;
 use crate::delivery::Access;
-use crate::engine::Context;
+use crate::engine::{Context, Tasks};
 use crate::providers::Registry;
 use crate::providers::google_ads::{GoogleAds, GoogleConfig};
 use crate::providers::http::{ClientError, build_client};
@@ -55,7 +55,6 @@ pub enum BootError {
 /// The first thing that is not as it must be, in the order of the set-up.
 pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let providers = config.providers()?;
-    let retention = config.retention()?;
     let database = config.database()?;
     let app_env = config.app_env();
     let (source, key_source) = key_source(config)?;
@@ -65,8 +64,8 @@ pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let registry = registry(&providers)?;
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
-    let http_timeout = providers.http_timeout;
-    Ok(Context { store, access: Arc::new(access), registry, http_timeout, retention })
+    let settings = Arc::new(config.task_settings(&Tasks::of(&registry))?);
+    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout, settings })
 }
 
 /// The platforms of this program.
@@ -131,7 +130,7 @@ fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'static str), Con
     match config.vault_key()? {
         Some(key) => match LocalKey::new(&key) {
             Ok(key) => Ok((Box::new(key), "local")),
-            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY", reason: wrong.to_string() }),
+            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY".into(), reason: wrong.to_string() }),
         },
         None => Ok((Box::new(NoKey), "none")),
     }

@@ -13,7 +13,8 @@ use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
 use super::config::Config;
-use super::context::{BootError, check_program, install_tls};
+use super::context::{BootError, check_program, install_tls, registry};
+use crate::engine::Tasks;
 use crate::store::connect_once;
 
 /// Every file of `migrations/`, by its path there, in order.
@@ -107,6 +108,16 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     })
     .await
     .context("partitions")?;
+    let registry = registry(&config.providers()?)?;
+    let tasks = Tasks::of(&registry);
+    let keys: Vec<&str> = tasks.scheduled().map(|task| task.descriptor.key.as_str()).collect();
+    let_it_settle(&mut client, async |tx| {
+        tx.batch_execute(file(OWNER)).await?;
+        tx.query_one("select relay.register_tasks($1)", &[&keys]).await?;
+        Ok(())
+    })
+    .await
+    .context("tasks")?;
     Ok(done)
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::limits::{MAX_RETRY_ATTEMPTS, REQUEST_FAILURES_UNTIL_ALONE};
-use crate::domain::{Class, ErrorCode, HoldScope, Omitted, Outcome, Status, Transient, Verdict, Wait, retry_wait};
+use crate::domain::{
+    Class, ErrorCode, HoldScope, Omitted, Outcome, Status, Transient, Verdict, Wait, retry_wait,
+};
 use crate::providers::RowAnswer;
 use crate::store::{ClaimedRow, SettledRow};
 

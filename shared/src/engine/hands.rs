@@ -6,8 +6,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::Context;
-use crate::delivery::Deadline;
+use super::{Bounds, Context};
 use crate::domain::{ProviderKey, SiteId};
 use crate::store::{Cancel, Cancelled, RemovedSite, SealedCredentials, Store};
 
@@ -25,14 +24,14 @@ const LOCKED_TRIES: u32 = 40;
 ///
 /// # Errors
 /// The database's; what was ended stays so.
-pub async fn cancel(context: &Context, cancel: &Cancel, deadline: Deadline) -> anyhow::Result<Cancelled> {
+pub async fn cancel(context: &Context, cancel: &Cancel, bounds: &Bounds) -> anyhow::Result<Cancelled> {
     let (mut cancelled, mut in_doubt, mut tries) = (0, 0, 0);
     loop {
         let step = context.store.cancel_conversions(cancel, ROWS_PER_CALL).await?;
         cancelled += step.cancelled;
         in_doubt += step.in_doubt;
         tries = if step.cancelled > 0 { 0 } else { tries + 1 };
-        if step.finished || deadline.is_near() || tries >= LOCKED_TRIES {
+        if step.finished || bounds.are_near() || tries >= LOCKED_TRIES {
             // What an earlier step cancelled is at its end by now, and is counted once.
             let ended = step.ended.saturating_sub(cancelled - step.cancelled);
             info!(cancelled, in_doubt, event = "cancelled", "an operator cancelled {cancelled} conversions");
@@ -68,7 +67,7 @@ pub struct Removed {
 pub async fn remove_site(
     context: &Context,
     site: SiteId,
-    deadline: Deadline,
+    bounds: &Bounds,
 ) -> anyhow::Result<Option<Removed>> {
     let store = &context.store;
     // Read before they are gone; forgotten after, when no runner can fetch another.
@@ -93,7 +92,7 @@ pub async fn remove_site(
         cancelled += step.cancelled;
         in_doubt += step.in_doubt;
         tries = if step.cancelled > 0 { 0 } else { tries + 1 };
-        if step.finished || deadline.is_near() || tries >= LOCKED_TRIES {
+        if step.finished || bounds.are_near() || tries >= LOCKED_TRIES {
             break step.finished;
         }
         if step.cancelled == 0 {

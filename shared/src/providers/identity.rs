@@ -34,12 +34,7 @@ impl Identity {
     ///
     /// # Errors
     /// Why no platform can use it; then nothing is added.
-    pub fn add(
-        &mut self,
-        kind: IdentityKind,
-        value: &Personal,
-        registry: &Registry,
-    ) -> Result<(), String> {
+    pub fn add(&mut self, kind: IdentityKind, value: &Personal, registry: &Registry) -> Result<(), String> {
         let plain = value.expose().trim();
         if plain.is_empty() {
             return Err("is empty".to_owned());

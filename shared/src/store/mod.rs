@@ -22,6 +22,7 @@ mod runs;
 mod scores;
 mod settle;
 mod site;
+mod tasks;
 mod taxonomy;
 
 use std::sync::Arc;
@@ -49,17 +50,19 @@ pub use quota::Quota;
 pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
 pub use receipts::{DueReceipt, Postponed, ReceiptScope};
 pub use recover::{Recovered, Redrive};
-pub use runs::{RunEnd, RunStatus};
+pub use runs::{Begun, Ended, NewRun, RunEnd, RunStatus};
 pub use scores::{Score, Scored, Tallied};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
 pub use site::{Change, RemovedSite, SiteDefaults, StandingDefaults, Swept};
+pub use tasks::{Fence, TaskPause, TaskStanding};
 pub use taxonomy::{NewOverride, TaxonomyOverride, UnknownCode};
 
 /// A pool of connections to one database.
 #[derive(Clone)]
 pub struct Store {
     pool: Arc<Pool>,
+    fence: Option<Fence>,
 }
 
 /// A value and its type on the wire: statements are unnamed, so each call is one round trip and no pooler is pinned.
@@ -68,7 +71,21 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 impl Store {
     async fn query(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
         let client = self.pool.get().await?;
-        Ok(client.query_typed(sql, parameters).await?)
+        let Some(fence) = &self.fence else {
+            return Ok(client.query_typed(sql, parameters).await?);
+        };
+        // A condition without a column is looked at once, before the function is called, and raises where the lock is gone.
+        let (joint, next) = (if sql.contains(" where ") { "and" } else { "where" }, parameters.len() + 1);
+        let fenced = format!("{sql} {joint} (select relay.hold_task_lock(${next}, ${}))", next + 1);
+        let proof: [Parameter<'_>; 2] = [(&fence.lock_id, Type::INT4), (&fence.token, Type::INT8)];
+        let parameters: Vec<Parameter<'_>> = parameters.iter().cloned().chain(proof).collect();
+        Ok(client.query_typed(&fenced, &parameters).await?)
+    }
+
+    /// The same database for the owner of a lock: every call proves the lock in its own transaction, still in one round
+    /// trip, and writes nothing where the lock is gone ([`StoreError::LockLost`]).
+    pub fn fenced(&self, fence: Fence) -> Self {
+        Self { pool: Arc::clone(&self.pool), fence: Some(fence) }
     }
 
     async fn query_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, StoreError> {

@@ -54,10 +54,7 @@ impl Store {
     /// Counts the oldest day of the last `window_days` (1 to 3,650) that is over and was not counted; `None` where each is.
     pub async fn tally_deliveries(&self, window_days: i32) -> Result<Option<Tallied>, StoreError> {
         let rows = self
-            .query(
-                "select groups, days_left from relay.tally_deliveries($1)",
-                &[(&window_days, Type::INT4)],
-            )
+            .query("select groups, days_left from relay.tally_deliveries($1)", &[(&window_days, Type::INT4)])
             .await?;
         Ok(rows
             .first()

@@ -8,10 +8,10 @@ use tests::world::World;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::deadline;
+use super::bounds;
 
 async fn cancel_site(world: &World, site: SiteId) -> anyhow::Result<Cancelled> {
-    hands::cancel(&world.context, &Cancel::Site { site, provider: None }, deadline()).await
+    hands::cancel(&world.context, &Cancel::Site { site, provider: None }, &bounds()).await
 }
 
 async fn id_of(world: &World, external_id: &str) -> anyhow::Result<ConversionId> {
@@ -38,7 +38,9 @@ async fn what_waits_for_a_site_ends_wherever_it_waits() -> anyhow::Result<()> {
     world.run_worker().await?;
     world.enqueue_many(site, "new", "ok", 5).await?;
     world.enqueue_many(other, "others", "ok", 6).await?;
-    world.enqueue(site, &[json!({ "external_id": "order", "order_id": "o", "click_ids": { "gclid": "g" } })]).await?;
+    world
+        .enqueue(site, &[json!({ "external_id": "order", "order_id": "o", "click_ids": { "gclid": "g" } })])
+        .await?;
     world.enqueue(site, &[adjustment("blocked", "o")]).await?;
 
     let cancelled = cancel_site(&world, site).await?;
@@ -92,7 +94,7 @@ async fn what_is_on_its_way_is_told_of_and_not_called_back() -> anyhow::Result<(
     for id in ids {
         named.push(id_of(&world, id).await?);
     }
-    let of_ids = hands::cancel(&world.context, &Cancel::Conversions(named), deadline()).await?;
+    let of_ids = hands::cancel(&world.context, &Cancel::Conversions(named), &bounds()).await?;
 
     assert_eq!((of_site.cancelled, of_site.in_flight, of_site.submitted), (4, 2, 3), "{of_site:?}");
     let told = (of_ids.cancelled, of_ids.in_flight, of_ids.submitted, of_ids.ended, of_ids.unknown);
@@ -114,7 +116,7 @@ async fn of_those_that_are_named_the_others_go_on() -> anyhow::Result<()> {
         named.push(id_of(&world, id).await?);
     }
 
-    let cancelled = hands::cancel(&world.context, &Cancel::Conversions(named), deadline()).await?;
+    let cancelled = hands::cancel(&world.context, &Cancel::Conversions(named), &bounds()).await?;
 
     assert_eq!((cancelled.cancelled, cancelled.ended, cancelled.finished), (3, 0, true), "{cancelled:?}");
     assert_eq!(world.standing("parked-1").await?.status, "HELD");
@@ -138,7 +140,7 @@ async fn what_may_have_been_delivered_stays_in_doubt() -> anyhow::Result<()> {
     world.enqueue(site, &[adjustment("change", "lost-0")]).await?;
 
     let lost = id_of(&world, "lost-0").await?;
-    let cancelled = hands::cancel(&world.context, &Cancel::Conversions(vec![lost]), deadline()).await?;
+    let cancelled = hands::cancel(&world.context, &Cancel::Conversions(vec![lost]), &bounds()).await?;
     world.run_worker().await?;
 
     assert_eq!((cancelled.cancelled, cancelled.in_doubt), (1, 1), "{cancelled:?}");
@@ -157,7 +159,7 @@ async fn an_adjustment_of_what_was_cancelled_alone_ends_with_it() -> anyhow::Res
     assert_eq!(world.standing("change").await?.last_error, "ORDER_BUSY");
 
     let sale = id_of(&world, "sale-0").await?;
-    hands::cancel(&world.context, &Cancel::Conversions(vec![sale]), deadline()).await?;
+    hands::cancel(&world.context, &Cancel::Conversions(vec![sale]), &bounds()).await?;
     world.run_worker().await?;
 
     assert_eq!(world.standing("sale-0").await?.last_error, "CANCELLED_BY_OPERATOR");
@@ -208,8 +210,10 @@ async fn beside_claims_and_settlements_each_conversion_ends_once() -> anyhow::Re
     cancel_site(&world, site).await?;
 
     assert!(ran.errors.is_empty() || ran.completed > 0, "{ran:?}");
-    let delivered = world.number("select count(*) from relay.conversion_outcome where outcome = 'DELIVERED'").await?;
-    let cancelled = world.number("select count(*) from relay.conversion_outcome where outcome = 'CANCELLED'").await?;
+    let delivered =
+        world.number("select count(*) from relay.conversion_outcome where outcome = 'DELIVERED'").await?;
+    let cancelled =
+        world.number("select count(*) from relay.conversion_outcome where outcome = 'CANCELLED'").await?;
     assert_eq!(delivered + cancelled, 800);
     assert_eq!(i64::try_from(world.sandbox.summary().totals.conversions_counted)?, delivered);
     world.assert_accounted_for().await

@@ -1,5 +1,6 @@
 //! Erasing: nothing in the whole database says any more who it was, and that something was there stays.
 
+use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::delivery::ItemAnswer;
@@ -10,7 +11,7 @@ use shared::store::{EnqueueResult, Erasure};
 use tests::world::World;
 use tokio::task::JoinSet;
 
-use super::deadline;
+use super::bounds;
 
 const ADDRESS: &str = "Jane.Doe@gmail.com";
 const PHONE: &str = "+49 30 901820";
@@ -22,10 +23,16 @@ fn identity(world: &World, kind: IdentityKind, value: &str) -> anyhow::Result<Id
     Ok(identity)
 }
 
+/// The task, as its schedule runs it.
+async fn run(world: &World) -> anyhow::Result<erase::Answer> {
+    let ran = erase::run(&world.context, &erase::Request::default(), bounds()).await?;
+    ran.answer().context("skipped")
+}
+
 async fn erase(world: &World, kind: IdentityKind, value: &str) -> anyhow::Result<Erasure> {
-    let id = erase::request(&world.context, &identity(world, kind, value)?).await?;
-    let work = erase::work(&world.context, Some(id), deadline()).await?;
-    anyhow::ensure!(work.finished, "{work:?}");
+    let id = erase::ask(&world.context, &identity(world, kind, value)?).await?;
+    let ran = run(world).await?;
+    anyhow::ensure!(ran.finished && ran.requests == 1, "{ran:?}");
     erase::read(&world.context, id).await?.ok_or_else(|| anyhow::anyhow!("the request is gone"))
 }
 
@@ -57,15 +64,25 @@ async fn nothing_says_who_it_was_and_that_something_was_stays() -> anyhow::Resul
     world.enqueue(site, &[parked, delivered]).await?;
     world.enqueue_many(site, "somebody", "ok", 3).await?;
     world.run_worker().await?;
-    world.enqueue(site, &[
-        bought_by("waits", json!({ "email": "jane.doe+shop@gmail.com", "phone": PHONE })),
-        bought_by("written-otherwise", json!({ "email": "janedoe@gmail.com" })),
-        bought_by("another", json!({ "email": "john@example.com" })),
-    ]).await?;
-    world.enqueue(site, &[json!({
-        "external_id": "change", "kind": "restatement", "order_id": "waits", "value": "1.00",
-        "occurred_at": Timestamp::now().to_string(),
-    })]).await?;
+    world
+        .enqueue(
+            site,
+            &[
+                bought_by("waits", json!({ "email": "jane.doe+shop@gmail.com", "phone": PHONE })),
+                bought_by("written-otherwise", json!({ "email": "janedoe@gmail.com" })),
+                bought_by("another", json!({ "email": "john@example.com" })),
+            ],
+        )
+        .await?;
+    world
+        .enqueue(
+            site,
+            &[json!({
+                "external_id": "change", "kind": "restatement", "order_id": "waits", "value": "1.00",
+                "occurred_at": Timestamp::now().to_string(),
+            })],
+        )
+        .await?;
     let hash = identity(&world, IdentityKind::Email, ADDRESS)?.hashes.into_iter();
     let mut kept = Vec::new();
     for hash in hash {
@@ -78,7 +95,11 @@ async fn nothing_says_who_it_was_and_that_something_was_stays() -> anyhow::Resul
     let erasure = erase(&world, IdentityKind::Email, ADDRESS).await?;
 
     assert_eq!(places_of(&world, &kept[0]).await?, [""; 0]);
-    assert_eq!(places_of(&world, "sandbox-ok-jane").await?, [""; 0], "all that one conversion knew of them goes");
+    assert_eq!(
+        places_of(&world, "sandbox-ok-jane").await?,
+        [""; 0],
+        "all that one conversion knew of them goes"
+    );
     let phone = identity(&world, IdentityKind::Phone, PHONE)?.hashes;
     for hash in &phone {
         assert_eq!(places_of(&world, hash).await?, [""; 0]);
@@ -90,7 +111,11 @@ async fn nothing_says_who_it_was_and_that_something_was_stays() -> anyhow::Resul
     assert!(erasure.conversions >= 3 && erasure.keys == erasure.conversions, "{erasure:?}");
     assert_eq!((erasure.held, erasure.walked), (1, 9), "{erasure:?}");
     let value = "select payload ->> 'value' from relay.conversion where external_id = 'delivered'";
-    assert_eq!(world.sql.query_one(value, &[]).await?.get::<_, String>(0), "12.50", "what it was worth stays");
+    assert_eq!(
+        world.sql.query_one(value, &[]).await?.get::<_, String>(0),
+        "12.50",
+        "what it was worth stays"
+    );
     world.run_worker().await?;
     world.assert_accounted_for().await
 }
@@ -107,9 +132,10 @@ async fn a_click_is_found_wherever_it_stands_and_kept_nowhere() -> anyhow::Resul
         json!({ "external_id": "d", "click_ids": { "gclid": "sandbox-ok-Cj0KCQx" } }),
     ]).await?;
 
-    let id = erase::request(&world.context, &identity(&world, IdentityKind::ClickId, click)?).await?;
-    let asked = world.sql.query_one("select erasure::text from relay.erasure", &[]).await?.get::<_, String>(0);
-    erase::work(&world.context, Some(id), deadline()).await?;
+    erase::ask(&world.context, &identity(&world, IdentityKind::ClickId, click)?).await?;
+    let asked =
+        world.sql.query_one("select erasure::text from relay.erasure", &[]).await?.get::<_, String>(0);
+    run(&world).await?;
 
     assert!(!asked.contains(click), "a request holds no click id either");
     let ended = "select string_agg(sale_id, ' ' order by sale_id) from relay.offline_conversion_queue where status = 'FAILED'";
@@ -206,14 +232,14 @@ async fn a_walk_that_broke_off_goes_on_where_it_stopped() -> anyhow::Result<()> 
     for number in 0..10 {
         world.enqueue(site, &[bought_by(&format!("sale-{number}"), json!({ "email": ADDRESS }))]).await?;
     }
-    let id = erase::request(&world.context, &identity(&world, IdentityKind::Email, ADDRESS)?).await?;
+    let id = erase::ask(&world.context, &identity(&world, IdentityKind::Email, ADDRESS)?).await?;
 
     let first = world.context.store.erase_person(Some(id), 4).await?.unwrap();
     world.enqueue(site, &[bought_by("later", json!({ "email": ADDRESS }))]).await?;
-    let rest = erase::work(&world.context, None, deadline()).await?;
+    let rest = run(&world).await?;
 
     assert_eq!((first.walked, first.conversions, first.finished), (4, 4, false));
-    assert_eq!((rest.conversions, rest.requests, rest.finished), (6, 1, true), "{rest:?}");
+    assert_eq!((rest.processed, rest.requests, rest.finished), (6, 1, true), "{rest:?}");
     assert_eq!(world.statuses().await?, "FAILED 10, QUEUED 1", "who comes again after it is served");
     world.assert_accounted_for().await
 }
@@ -226,7 +252,7 @@ async fn what_names_nobody_is_refused() -> anyhow::Result<()> {
     assert!(refused(IdentityKind::Email, "no address"));
     assert!(refused(IdentityKind::Phone, "030 901820"), "the same number is somebody else's elsewhere");
     assert!(refused(IdentityKind::ClickId, " "));
-    let nothing = erase::request(&world.context, &Identity::default()).await;
+    let nothing = erase::ask(&world.context, &Identity::default()).await;
     assert!(nothing.is_err());
     Ok(())
 }
@@ -247,7 +273,7 @@ async fn beside_claims_and_settlements_nothing_is_lost() -> anyhow::Result<()> {
         })
         .collect();
     world.enqueue(site, &rows).await?;
-    let id = erase::request(&world.context, &identity(&world, IdentityKind::Email, ADDRESS)?).await?;
+    let id = erase::ask(&world.context, &identity(&world, IdentityKind::Email, ADDRESS)?).await?;
 
     let mut tasks = JoinSet::new();
     let context = world.context.clone();
@@ -276,9 +302,11 @@ async fn beside_claims_and_settlements_nothing_is_lost() -> anyhow::Result<()> {
 
     let named = "select count(*) from relay.conversion where payload ->> 'erased' = 'true'";
     assert_eq!(world.number(named).await?, 100);
-    let alive = "select count(*) from relay.offline_conversion_queue where status not in ('COMPLETED', 'FAILED')";
+    let alive =
+        "select count(*) from relay.offline_conversion_queue where status not in ('COMPLETED', 'FAILED')";
     assert_eq!(world.number(alive).await?, 0);
-    let delivered = world.number("select count(*) from relay.conversion_outcome where outcome = 'DELIVERED'").await?;
+    let delivered =
+        world.number("select count(*) from relay.conversion_outcome where outcome = 'DELIVERED'").await?;
     assert_eq!(i64::try_from(world.sandbox.summary().totals.conversions_counted)?, delivered);
     world.assert_accounted_for().await
 }

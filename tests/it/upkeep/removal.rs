@@ -1,12 +1,12 @@
 //! A site that is taken off: nothing of it goes any more, nothing is taken in, and it can come back.
 
 use serde_json::json;
+use shared::delivery::ItemAnswer;
 use shared::engine::hands;
 use shared::store::{EnqueueResult, HoldFilter};
-use shared::delivery::ItemAnswer;
 use tests::world::World;
 
-use super::deadline;
+use super::bounds;
 
 fn result(answers: &[ItemAnswer]) -> Vec<EnqueueResult> {
     answers
@@ -30,15 +30,23 @@ async fn all_that_opens_a_door_goes_and_what_waits_ends() -> anyhow::Result<()> 
     world.enqueue_many(site, "new", "ok", 3).await?;
     assert_eq!(world.number("select count(*) from relay.access_token").await?, 2);
 
-    let removed = hands::remove_site(&world.context, site, deadline()).await?.unwrap();
-    let again = hands::remove_site(&world.context, site, deadline()).await?.unwrap();
-    let taken = world.enqueue(site, &[json!({ "external_id": "late", "click_ids": { "gclid": "g" } })]).await?;
+    let removed = hands::remove_site(&world.context, site, &bounds()).await?.unwrap();
+    let again = hands::remove_site(&world.context, site, &bounds()).await?.unwrap();
+    let taken =
+        world.enqueue(site, &[json!({ "external_id": "late", "click_ids": { "gclid": "g" } })]).await?;
 
-    assert_eq!((removed.site.credentials, removed.access_tokens, removed.cancelled), (1, 1, 4), "{removed:?}");
+    assert_eq!(
+        (removed.site.credentials, removed.access_tokens, removed.cancelled),
+        (1, 1, 4),
+        "{removed:?}"
+    );
     assert!(!removed.site.removed_before && removed.finished && again.site.removed_before, "{again:?}");
     assert_eq!(again.site.credentials, 0);
     assert_eq!(result(&taken), [EnqueueResult::SiteRemoved]);
-    assert_eq!(world.number("select count(*) from relay.conversion_key where external_id = 'late'").await?, 0);
+    assert_eq!(
+        world.number("select count(*) from relay.conversion_key where external_id = 'late'").await?,
+        0
+    );
     assert_eq!(world.standing("new-0").await?.last_error, "SITE_REMOVED");
     assert_eq!(world.standing("parked-0").await?.last_error, "SITE_REMOVED");
     assert_eq!(world.standing("done-0").await?.status, "COMPLETED", "history stays");
@@ -56,9 +64,10 @@ async fn no_hand_releases_it_but_credentials_bring_it_back() -> anyhow::Result<(
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "old", "ok", 1).await?;
-    hands::remove_site(&world.context, site, deadline()).await?;
+    hands::remove_site(&world.context, site, &bounds()).await?;
 
-    let released = world.context.store.release_holds(&HoldFilter { site: Some(site), ..HoldFilter::default() }).await?;
+    let released =
+        world.context.store.release_holds(&HoldFilter { site: Some(site), ..HoldFilter::default() }).await?;
     world.put_credentials(site, json!({})).await?;
     world.enqueue_many(site, "new", "ok", 2).await?;
     let ran = world.run_worker().await?;
@@ -78,7 +87,7 @@ async fn what_comes_back_from_a_claim_is_swept_by_the_next_round() -> anyhow::Re
     let claim = "select from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 10, 100, 100, 30)";
     world.sql.query(claim, &[]).await?;
 
-    let removed = hands::remove_site(&world.context, site, deadline()).await?.unwrap();
+    let removed = hands::remove_site(&world.context, site, &bounds()).await?.unwrap();
     world.let_pass("1 hour").await?;
     world.recover(json!({ "min_age_minutes": 0 })).await?;
     assert_eq!(world.statuses().await?, "HELD 3");
@@ -100,7 +109,7 @@ async fn a_hold_of_its_client_ends_with_the_last_site_that_it_stopped() -> anyho
     );
     world.sql.batch_execute(&hold).await?;
 
-    hands::remove_site(&world.context, site, deadline()).await?;
+    hands::remove_site(&world.context, site, &bounds()).await?;
 
     let open = "select count(*) from relay.hold where lifted_at is null and provider_key is not null";
     assert_eq!(world.number(open).await?, 0);
@@ -111,7 +120,8 @@ async fn a_hold_of_its_client_ends_with_the_last_site_that_it_stopped() -> anyho
 async fn an_unknown_site_is_told() -> anyhow::Result<()> {
     let world = World::new().await?;
 
-    let removed = hands::remove_site(&world.context, shared::domain::SiteId(uuid::Uuid::new_v4()), deadline()).await?;
+    let removed =
+        hands::remove_site(&world.context, shared::domain::SiteId(uuid::Uuid::new_v4()), &bounds()).await?;
 
     assert_eq!(removed, None);
     Ok(())

@@ -27,9 +27,7 @@ pub use response::read_answer;
 
 use jiff::Timestamp;
 
-use crate::domain::{
-    ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret, User, UserInput,
-};
+use crate::domain::{ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret, User, UserInput};
 use crate::providers::{
     Account, AccountOptions, Admitted, Budget, Capabilities, CodeRule, Provider, Reason, Receipt, Receipts,
     Results, SendError, http::RawAnswer,
