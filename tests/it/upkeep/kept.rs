@@ -146,7 +146,10 @@ async fn what_is_over_goes_from_every_table_and_what_lives_stays() -> anyhow::Re
     let told = (leftovers.days, leftovers.pauses, leftovers.erasures, leftovers.calls);
     assert_eq!(told, (1, 1, 1, 1), "{leftovers:?}");
     let after = counts(&world, |rule| rule == Pruned).await?;
-    for ((table, before), (_, after)) in before.iter().zip(&after) {
+    assert_eq!(answer.runs, 1, "pruning itself is a young run");
+    for ((table, before), (_, after)) in
+        before.iter().zip(&after).filter(|((table, _), _)| *table != "task_runs")
+    {
         assert!(after < before, "nothing went from {table}: {before} before");
     }
     let names = |counts: &[(&str, i64)]| {
