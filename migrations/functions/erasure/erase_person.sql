@@ -55,35 +55,39 @@ begin
     where conversion.conversion_id > v_erasure.conversion_id and conversion.conversion_id < v_erasure.id_to
     order by conversion.conversion_id
     limit p_limit
-  ), meant as materialized (
-    select seen.conversion_id, seen.group_id, seen.external_id, seen.order_hash
-    from seen
-    where seen.created_at <= v_erasure.requested_at
-      and not seen.payload ? 'erased'
-      and (
-        exists (
-          select
-          from pg_catalog.jsonb_each_text(seen.payload -> 'user') as part (name, value)
-          where part.value = any (v_erasure.hashes)
-        )
-        or exists (
-          select
-          from pg_catalog.jsonb_each_text(seen.payload -> 'click_ids') as part (name, value)
-          where pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(part.value, 'UTF8')), 'hex') = any (v_erasure.click_hashes)
-        )
-        -- What its sender put where no identifier belongs.
-        or exists (
-          select
-          from pg_catalog.jsonb_each_text(seen.payload -> 'custom_variables') as part (name, value)
-          where part.value = any (v_erasure.hashes)
-            or pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(part.value, 'UTF8')), 'hex') = any (v_erasure.click_hashes)
-        )
-        -- A later write of an order that was theirs.
-        or (seen.group_id, seen.order_hash) in (
-          select known.group_id, known.order_hash
-          from unnest(v_erasure.order_group_ids, v_erasure.order_hashes) as known (group_id, order_hash)
-        )
+  ), due as materialized (
+    select
+      seen.conversion_id, seen.group_id, seen.external_id, seen.order_hash,
+      exists (
+        select
+        from pg_catalog.jsonb_each_text(seen.payload -> 'user') as part (name, value)
+        where part.value = any (v_erasure.hashes)
       )
+      or exists (
+        select
+        from pg_catalog.jsonb_each_text(seen.payload -> 'click_ids') as part (name, value)
+        where pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(part.value, 'UTF8')), 'hex') = any (v_erasure.click_hashes)
+      )
+      -- What its sender put where no identifier belongs.
+      or exists (
+        select
+        from pg_catalog.jsonb_each_text(seen.payload -> 'custom_variables') as part (name, value)
+        where part.value = any (v_erasure.hashes)
+          or pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(part.value, 'UTF8')), 'hex') = any (v_erasure.click_hashes)
+      ) as is_named
+    from seen
+    where seen.created_at <= v_erasure.requested_at and not seen.payload ? 'erased'
+  ), theirs as materialized (
+    select known.group_id, known.order_hash
+    from unnest(v_erasure.order_group_ids, v_erasure.order_hashes) as known (group_id, order_hash)
+    union
+    select due.group_id, due.order_hash from due where due.is_named and due.order_hash is not null
+  ), meant as materialized (
+    -- And the writes of an order that was theirs.
+    select due.conversion_id, due.group_id, due.external_id, due.order_hash
+    from due
+    where due.is_named
+      or (due.group_id, due.order_hash) in (select theirs.group_id, theirs.order_hash from theirs)
   )
   select
     (select pg_catalog.count(*) from seen), (select pg_catalog.max(seen.conversion_id) from seen),

@@ -144,6 +144,8 @@ async fn what_may_have_been_delivered_stays_in_doubt() -> anyhow::Result<()> {
     world.run_worker().await?;
 
     assert_eq!((cancelled.cancelled, cancelled.in_doubt), (1, 1), "{cancelled:?}");
+    let class = "select provider_error_category from relay.offline_conversion_queue where sale_id = 'lost-0'";
+    assert_eq!(world.sql.query_one(class, &[]).await?.get::<_, Option<&str>>(0), Some("AMBIGUOUS"));
     let change = world.standing("change").await?;
     assert_ne!(change.last_error, "ORIGINAL_NOT_DELIVERED", "{change:?}");
     world.assert_accounted_for().await
@@ -181,6 +183,50 @@ async fn much_that_waits_ends_in_steps() -> anyhow::Result<()> {
     }
 
     assert_eq!(steps, [(10, false), (10, false), (5, true)]);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_head_ends_before_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let head = json!({ "external_id": "head", "order_id": "o", "click_ids": { "gclid": "g" } });
+    world.enqueue(site, &[head]).await?;
+    for number in 0..3 {
+        world.enqueue(site, &[adjustment(&format!("change-{number}"), "o")]).await?;
+    }
+    let all = Cancel::Site { site, provider: None };
+
+    let first = world.context.store.cancel_conversions(&all, 2).await?;
+
+    assert_eq!((first.cancelled, first.finished), (2, false), "{first:?}");
+    assert_eq!(world.standing("head").await?.status, "QUEUED", "else its end would let another go");
+    cancel_site(&world, site).await?;
+    assert_eq!(world.statuses().await?, "FAILED 4");
+    let codes = "select count(*) from relay.conversion_outcome where code <> 'CANCELLED_BY_OPERATOR'";
+    assert_eq!(world.number(codes).await?, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn what_somebody_has_locked_is_passed_over_and_nobody_waits() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "ok", 3).await?;
+    let claiming = world.database.connect().await?;
+    claiming
+        .batch_execute(
+            "begin; select from relay.ready order by conversion_id limit 1 for update; set local lock_timeout = '1s'",
+        )
+        .await?;
+
+    let meanwhile =
+        world.context.store.cancel_conversions(&Cancel::Site { site, provider: None }, 100).await?;
+    claiming.batch_execute("rollback").await?;
+    let after = cancel_site(&world, site).await?;
+
+    assert_eq!((meanwhile.cancelled, meanwhile.finished), (2, false), "{meanwhile:?}");
+    assert_eq!((after.cancelled, after.finished), (1, true), "{after:?}");
     world.assert_accounted_for().await
 }
 

@@ -149,6 +149,32 @@ async fn a_click_is_found_wherever_it_stands_and_kept_nowhere() -> anyhow::Resul
 }
 
 #[tokio::test]
+async fn what_else_was_said_of_their_order_goes_too() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let of_order = |external_id: &str, order: &str, person: Value| {
+        json!({
+            "external_id": external_id, "order_id": order, "click_ids": person,
+            "occurred_at": (Timestamp::now() - SignedDuration::from_hours(30)).to_string(),
+        })
+    };
+    let mut first = of_order("first", "theirs", json!({ "gclid": "sandbox-ok-first" }));
+    first["user"] = json!({ "email": ADDRESS });
+    world
+        .enqueue(site, &[first, of_order("other", "another", json!({ "gclid": "sandbox-ok-other" }))])
+        .await?;
+    // Later, and by the click alone.
+    world.enqueue(site, &[of_order("second", "theirs", json!({ "gclid": "sandbox-ok-second" }))]).await?;
+
+    let erasure = erase(&world, IdentityKind::Email, ADDRESS).await?;
+
+    assert_eq!((erasure.conversions, erasure.ready, erasure.blocked), (2, 1, 1), "{erasure:?}");
+    assert_eq!(places_of(&world, "sandbox-ok-second").await?, [""; 0]);
+    assert_eq!(world.standing("other").await?.status, "QUEUED");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn nothing_brings_it_back_but_later_sales_of_the_same_person_go() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
