@@ -80,6 +80,24 @@ async fn one_site_is_ended_by_itself() -> anyhow::Result<()> {
     world.assert_accounted_for().await
 }
 
+#[tokio::test]
+async fn one_sites_rows_are_put_first_by_itself() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let bare = SiteId(Uuid::new_v4());
+    world.enqueue_many(site, "old", "ok", 3).await?;
+    world.enqueue_many(bare, "other", "ok", 2).await?;
+    world.let_pass("87 days").await?;
+    world.enqueue_many(site, "new", "ok", 3).await?;
+
+    let answer = expire(&world, json!({ "site_id": site.to_string() })).await?;
+
+    assert_eq!((answer.hastened, answer.expired, answer.finished), (3, 0, true), "{answer:?}");
+    assert_eq!(world.number("select count(*) from relay.ready where band = 0").await?, 3);
+    assert_eq!(world.run_worker().await?.completed, 6);
+    world.assert_accounted_for().await
+}
+
 /// The walk over what is near its end costs what is near its end, and goes on where it stopped.
 #[tokio::test]
 async fn steps_go_on_and_meet_nothing_but_their_band() -> anyhow::Result<()> {
@@ -122,6 +140,7 @@ async fn more_that_is_parked_than_a_step_ends_is_ended_by_the_next() -> anyhow::
     let second =
         store.expire_waiting_conversions(None, ExpiryBand::Near, first.next_after.as_ref(), 3).await?;
 
+    assert!(first.next_after.is_some(), "there is more");
     assert_eq!((first.expired, second.expired, second.next_after), (3, 2, None));
     assert_eq!(world.statuses().await?, "FAILED 5");
     world.assert_accounted_for().await

@@ -171,7 +171,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         EXPIRE,
         "ends what has time yet",
-        "upkeep::expiry::what_is_near_its_end_is_put_first_and_ended_in_time",
+        "upkeep::expiry::one_sites_rows_are_put_first_by_itself",
         &[edit(
             "      where due.expires_at <= v_now\n    )",
             "      where due.expires_at <= v_now + interval '2 days'\n    )",
