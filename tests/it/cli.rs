@@ -10,6 +10,7 @@ mod doors;
 mod hands;
 mod operate;
 mod rejects;
+mod tasks;
 
 use std::fs;
 use std::io::Write as _;

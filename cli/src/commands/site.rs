@@ -1,5 +1,7 @@
 //! `relay site`: what is known of a site besides its credentials, and its end.
 
+mod keys;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -49,6 +51,7 @@ enum Action {
         #[arg(long)]
         yes: bool,
     },
+    Keys(keys::Arguments),
 }
 
 fn parse_country(text: &str) -> Result<Change<Country>, String> {
@@ -83,6 +86,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
             );
             return Err(Failure::new(Exit::Usage, told).hint("relay status").into());
         }
+        Action::Keys(arguments) => return keys::run(arguments, output).await,
     };
     let context = boot::open_context(&Config::from_env()).await?;
     let stands = context

@@ -39,12 +39,8 @@ begin
 
   delete from relay.provider_credentials where provider_credentials.group_id = any (v_groups);
   get diagnostics credentials = row_count;
-  -- The keys of the door are kept beside this; where that is not there yet, there are none.
-  ingest_keys := 0;
-  if pg_catalog.to_regclass('relay.ingest_key') is not null then
-    execute 'delete from relay.ingest_key where site_id = $1' using p_site_id;
-    get diagnostics ingest_keys = row_count;
-  end if;
+  delete from relay.ingest_key where ingest_key.site_id = p_site_id;
+  get diagnostics ingest_keys = row_count;
 
   -- The hold by which the groups stand outside the line for good. What another one parked is cancelled by
   -- relay.sweep_removed_sites, which finds it by its open hold.

@@ -25,7 +25,7 @@ const PER_SITE: &str = "a row for each site or group, as many as there are";
 const ONE: &str = "a handful of rows, written in place";
 
 /// Every table there is. A new one gets a row here: who takes away what it gathers?
-const RULES: [(&str, Rule); 40] = [
+const RULES: [(&str, Rule); 41] = [
     ("access_token", Pruned),
     ("blocked", Kept(LIVE)),
     ("circuit_setting", Kept(ONE)),
@@ -41,6 +41,7 @@ const RULES: [(&str, Rule); 40] = [
     ("held", Kept(LIVE)),
     ("hold", Pruned),
     ("inflight", Kept(LIVE)),
+    ("ingest_key", Kept("two for each site; removing the site takes them away")),
     ("line", Kept(ONE)),
     ("order_call", Pruned),
     ("order_chain", Pruned),

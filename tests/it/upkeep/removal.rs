@@ -30,6 +30,9 @@ async fn all_that_opens_a_door_goes_and_what_waits_ends() -> anyhow::Result<()> 
     world.enqueue_many(site, "new", "ok", 3).await?;
     assert_eq!(world.number("select count(*) from relay.access_token").await?, 2);
 
+    let key = format!("select from relay.add_ingest_key('{site}', 1, '\\x00')");
+    world.sql.batch_execute(&key).await?;
+
     let removed = hands::remove_site(&world.context, site, &bounds()).await?.unwrap();
     let again = hands::remove_site(&world.context, site, &bounds()).await?.unwrap();
     let taken =
@@ -41,7 +44,7 @@ async fn all_that_opens_a_door_goes_and_what_waits_ends() -> anyhow::Result<()> 
         "{removed:?}"
     );
     assert!(!removed.site.removed_before && removed.finished && again.site.removed_before, "{again:?}");
-    assert_eq!(again.site.credentials, 0);
+    assert_eq!((removed.site.ingest_keys, again.site.ingest_keys, again.site.credentials), (1, 0, 0));
     assert_eq!(result(&taken), [EnqueueResult::SiteRemoved]);
     assert_eq!(
         world.number("select count(*) from relay.conversion_key where external_id = 'late'").await?,
