@@ -42,7 +42,7 @@ async fn whatever_was_delayed_comes_to_its_end_by_the_schedules_alone() -> anyho
     assert_eq!(world.number(waiting).await?, 9);
 
     let mut delivered = BTreeSet::new();
-    for _ in 0..24 {
+    for _ in 0..16 {
         half_an_hour(&world).await?;
         for name in ["young", "receipt-0", "receipt-1", "lost-0", "lost-1"] {
             if world.standing(name).await?.status == "COMPLETED" {
@@ -51,11 +51,11 @@ async fn whatever_was_delayed_comes_to_its_end_by_the_schedules_alone() -> anyho
         }
     }
     // Those that are refused for ever end by their own limits, some with their last day.
-    for _ in 0..200 {
+    for _ in 0..30 {
         if world.number(waiting).await? == 0 {
             break;
         }
-        world.let_pass("12 hours").await?;
+        world.let_pass("5 days").await?;
         half_an_hour(&world).await?;
     }
 
