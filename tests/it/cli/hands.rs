@@ -175,3 +175,33 @@ async fn a_retention_shorter_than_scores_need_is_refused_by_both_names() {
     assert!(refused.stderr.contains("CONVERSION_RETENTION_DAYS"), "{refused:?}");
     assert_eq!((&pruned.json()["retention_days"], pruned.code), (&json!(300), Some(0)), "{pruned:?}");
 }
+
+#[tokio::test]
+async fn the_nightly_audit_raises_the_alarm_and_says_which() {
+    let world = World::new().await.unwrap();
+    let site = world.site(json!({})).await.unwrap();
+    world.enqueue_many(site, "sale", "ok", 3).await.unwrap();
+    let relay = Relay::new(&world);
+
+    let sound = relay.run(&["tasks", "run", "audit", "--json"]).await;
+    let lose = "delete from relay.ready where conversion_id = (select min(conversion_id) from relay.ready)";
+    world.sql.batch_execute(lose).await.unwrap();
+    let faulty = relay.run(&["tasks", "run", "audit", "--json"]).await;
+
+    let (one, other) = (&sound.json()["tasks"]["audit"], &faulty.json()["tasks"]["audit"]);
+    assert_eq!(
+        (&one["ok"], &one["total"], &one["processed"]),
+        (&json!(true), &json!(3), &json!(3)),
+        "{sound:?}"
+    );
+    assert_eq!(
+        (&other["ok"], &other["errors_total"], &other["processed"]),
+        (&json!(false), &json!(2), &json!(1)),
+        "{faulty:?}"
+    );
+    assert!(!sound.stderr.contains("audit_fault") && faulty.stderr.contains("audit_fault"), "{faulty:?}");
+    assert!(faulty.stderr.contains("not in exactly one place"), "{faulty:?}");
+    let counted =
+        "select errors_count from relay.task_runs where task_key = 'audit' order by run_id desc limit 1";
+    assert_eq!(world.number(counted).await.unwrap(), 2);
+}
