@@ -7,7 +7,7 @@ use shared::delivery::ItemAnswer;
 use shared::domain::Personal;
 use shared::engine::tasks::erase;
 use shared::providers::{Identity, IdentityKind};
-use shared::store::{EnqueueResult, Erasure};
+use shared::store::{EnqueueResult, Erasure, Redrive};
 use tests::world::World;
 use tokio::task::JoinSet;
 
@@ -208,6 +208,26 @@ async fn what_is_in_flight_is_blanked_and_ends_when_it_comes_back() -> anyhow::R
     assert_eq!((erasure.in_flight, erasure.ready), (1, 0), "{erasure:?}");
     assert_eq!(world.standing("lost").await?.last_error, "ERASED", "{ran:?}");
     assert_eq!(world.sandbox.summary().totals.conversions_counted, 0);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_somebody_who_was_erased_goes_nowhere() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let click = "sandbox-error.UNPARSEABLE_GCLID-dead";
+    world.enqueue(site, &[json!({ "external_id": "dead", "click_ids": { "gclid": click } })]).await?;
+    world.run_worker().await?;
+    erase(&world, IdentityKind::ClickId, click).await?;
+
+    let redrive = Redrive { site: Some(site), ..Redrive::default() };
+    let redriven = world.context.store.redrive_dead_letters(&redrive, 10).await?;
+    let before = world.sandbox.summary().totals.requests;
+    world.run_worker().await?;
+
+    assert_eq!(redriven, 1);
+    assert_eq!(world.standing("dead").await?.last_error, "ERASED");
+    assert_eq!(world.sandbox.summary().totals.requests, before, "there is nothing to send");
     world.assert_accounted_for().await
 }
 
