@@ -8,6 +8,7 @@ mod orders;
 mod probe;
 mod recover;
 mod settle;
+mod tasks;
 mod upkeep;
 
 use std::fs;
@@ -64,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
+        tasks::MUTATIONS,
         upkeep::MUTATIONS,
     ]
     .into_iter()
