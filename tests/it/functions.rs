@@ -4,6 +4,7 @@ mod confirm;
 mod health;
 mod http;
 mod ingest;
+mod maintain;
 mod recover;
 mod runner;
 mod seed;

@@ -10,5 +10,6 @@ pub mod mutations;
 pub mod proto;
 pub mod python;
 pub mod served;
+pub mod skew;
 pub mod trial;
 pub mod world;
