@@ -9,6 +9,7 @@ mod doctor;
 mod doors;
 mod operate;
 mod rejects;
+mod site_keys;
 
 use std::fs;
 use std::io::Write as _;
