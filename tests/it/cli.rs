@@ -10,6 +10,7 @@ mod doors;
 mod operate;
 mod rejects;
 mod site_keys;
+mod tasks;
 
 use std::fs;
 use std::io::Write as _;

@@ -4,10 +4,12 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod ingest;
 mod orders;
 mod probe;
 mod recover;
 mod settle;
+mod tasks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,9 +62,11 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        ingest::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
+        tasks::MUTATIONS,
     ]
     .into_iter()
     .flatten()

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::domain::SiteId;
 use tests::front::{Front, Told, digest, signature};
 use tests::lambda::Invocation;
+use tests::skew::skew;
 use tests::world::{World, conversion};
 use uuid::Uuid;
 
@@ -283,6 +284,24 @@ async fn the_clock_is_the_databases_whatever_the_host_believes() -> anyhow::Resu
         };
         // The host's own hour is refused, the database's is not.
         assert_eq!((at(now()).await?, at(now() + 600).await?, at(now() + 1_200).await?), (401, 202, 401));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_is_ten_minutes_off_lets_in_whom_it_should_and_nobody_else() -> anyhow::Result<()> {
+    let (world, site, key) = ground().await?;
+    let body = json!([good(site, "skewed", json!({}))]).to_string();
+    let body = body.as_bytes();
+
+    for seconds in [-600, 600] {
+        let mut settings = world.environment();
+        settings.extend(skew(seconds)?);
+        let mut front = Front::serve(&settings).await?;
+        let mut at = async |at: i64| -> anyhow::Result<u16> {
+            Ok(front.call("POST", PATH, &headers(site, signature(&key, at, body)), body).await?.status)
+        };
+        assert_eq!((at(now()).await?, at(now() + seconds).await?), (202, 401), "{seconds}");
     }
     Ok(())
 }
