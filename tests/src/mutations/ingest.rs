@@ -29,7 +29,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         READ,
         "reads every site's keys",
-        "functions::ingest::whoever_did_not_sign_gets_one_and_the_same_answer",
+        "store::ingest::an_unknown_site_has_no_keys_and_the_clock_is_told_all_the_same",
         &[edit("\n    where ingest_key.site_id = p_site_id", "")],
     ),
     mutation(
