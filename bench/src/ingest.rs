@@ -16,7 +16,7 @@ use crate::process;
 use crate::report::{Report, number, quantile};
 use crate::server::Server;
 use crate::stage::{Stage, input};
-use crate::worker;
+use crate::worker::{self, Worker};
 
 /// A single conversion's answer, for 99 of 100.
 const GOAL_P99_MS: f64 = 20.0;
@@ -88,36 +88,47 @@ pub(crate) async fn run(server: &Server, calls: usize) -> anyhow::Result<Report>
         Load { name: "1,000 conversions a call", calls: batches, batch: BATCH, clients: 1 },
         Load { name: "1,000 conversions a call", calls: batches, batch: BATCH, clients: 4 },
     ] {
-        server.checkpoint().await?;
-        let (postgres, own) = (server.postgres_cpu()?, process::cpu_seconds(child.pid)?);
-        let started = Instant::now();
-        let milliseconds = send(&sender, &load, &mut sent).await?;
-        let seconds = started.elapsed().as_secs_f64();
-        let conversions = (load.calls * load.batch) as f64;
-        let (p99, rate) = (quantile(&milliseconds, 0.99), conversions / seconds);
-        let (goal, reached) = match load.batch {
-            1 => (format!("p99 < {GOAL_P99_MS} ms"), p99 < GOAL_P99_MS),
-            _ => (format!("> {GOAL_PER_SECOND}/s"), rate > GOAL_PER_SECOND),
-        };
-        report.row([
-            load.name.to_owned(),
-            load.clients.to_string(),
-            load.calls.to_string(),
-            number(quantile(&milliseconds, 0.5)),
-            number(p99),
-            number(quantile(&milliseconds, 1.0)),
-            number(rate),
-            number((server.postgres_cpu()? - postgres) / conversions * 1e5),
-            number((process::cpu_seconds(child.pid)? - own) / conversions * 1e5),
-            goal,
-            if reached { "yes" } else { "NO" }.to_owned(),
-        ]);
+        report.row(measure(server, &child, &sender, &load, &mut sent).await?);
     }
     stage.check_accounts().await?;
     drop((stage, child));
     server.drop_database("relay").await?;
     report.note("one signed call after the other for each client, over a connection that stays open; the client is on the same cores");
     Ok(report)
+}
+
+/// Sends a load: a row of the report.
+async fn measure(
+    server: &Server,
+    child: &Worker,
+    sender: &Sender,
+    load: &Load,
+    sent: &mut usize,
+) -> anyhow::Result<[String; 11]> {
+    server.checkpoint().await?;
+    let (postgres, own) = (server.postgres_cpu()?, process::cpu_seconds(child.pid)?);
+    let started = Instant::now();
+    let milliseconds = send(sender, load, sent).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let conversions = (load.calls * load.batch) as f64;
+    let (p99, rate) = (quantile(&milliseconds, 0.99), conversions / seconds);
+    let (goal, reached) = match load.batch {
+        1 => (format!("p99 < {GOAL_P99_MS} ms"), p99 < GOAL_P99_MS),
+        _ => (format!("> {GOAL_PER_SECOND}/s"), rate > GOAL_PER_SECOND),
+    };
+    Ok([
+        load.name.to_owned(),
+        load.clients.to_string(),
+        load.calls.to_string(),
+        number(quantile(&milliseconds, 0.5)),
+        number(p99),
+        number(quantile(&milliseconds, 1.0)),
+        number(rate),
+        number((server.postgres_cpu()? - postgres) / conversions * 1e5),
+        number((process::cpu_seconds(child.pid)? - own) / conversions * 1e5),
+        goal,
+        if reached { "yes" } else { "NO" }.to_owned(),
+    ])
 }
 
 /// Sends a load, and says how long each call took.

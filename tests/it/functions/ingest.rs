@@ -316,6 +316,25 @@ async fn turn_the_databases_clock(world: &World, by: &str) -> anyhow::Result<()>
 }
 
 #[tokio::test]
+async fn what_somebody_saw_and_sends_again_is_a_duplicate_and_later_nothing() -> anyhow::Result<()> {
+    let (world, site, key) = ground().await?;
+    let body = json!([good(site, "seen", json!({}))]).to_string();
+    let seen = headers(site, signature(&key, now(), body.as_bytes()));
+    let mut front = Front::serve(&world.environment()).await?;
+
+    let first = front.call("POST", PATH, &seen, body.as_bytes()).await?;
+    let again = front.call("POST", PATH, &seen, body.as_bytes()).await?;
+    turn_the_databases_clock(&world, "6 minutes").await?;
+    let mut later = Front::serve(&world.environment()).await?;
+    let later = later.call("POST", PATH, &seen, body.as_bytes()).await?;
+
+    assert_eq!(results(&first), ["seen: google_ads queued"]);
+    assert_eq!(results(&again), ["seen: google_ads duplicate"]);
+    assert_eq!((later.status, later.body), (401, json!({ "error": "Unauthorized" })));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_known_site_costs_one_call_to_the_database() -> anyhow::Result<()> {
     let (world, site, key) = ground().await?;
     let mut front = Front::serve(&world.environment()).await?;
