@@ -19,6 +19,7 @@ use super::http::{BODY_MAX, HttpAnswer, HttpCall};
 use super::telemetry::{Output, start_telemetry};
 use crate::delivery::Deadline;
 use crate::engine::{Context, Fields};
+use crate::providers::trace::{TRACEPARENT, Trace};
 
 /// What a function is.
 #[derive(Debug, Clone, Copy)]
@@ -101,14 +102,26 @@ pub async fn serve<A: Serialize>(
     tokio::spawn(stop_on_sigterm(shutdown.clone(), Arc::clone(&working)));
     let handler = service_fn(async |event: LambdaEvent<Value>| {
         let _working = working.lock().await;
-        let span = info_span!("call", function = function.name, request.id = event.context.request_id);
+        let trace = trace(&event);
+        let span = info_span!(
+            "call", function = function.name, request.id = event.context.request_id, trace.id = %trace
+        );
         let deadline = until(event.context.deadline);
-        answer(function, &boot, &secrets, &task, event.payload, deadline, &shutdown).instrument(span).await
+        let answered = answer(function, &boot, &secrets, &task, event.payload, deadline, &shutdown);
+        trace.scope(answered.instrument(span)).await
     });
     lambda_runtime::run(handler)
         .await
         .map_err(|error| anyhow::anyhow!(error))
         .context("the Lambda runtime API failed")
+}
+
+/// The trace that a call belongs to: what its caller says over HTTP, else what Lambda says; else it begins one.
+fn trace(event: &LambdaEvent<Value>) -> Trace {
+    let caller = HttpCall::from_event(&event.payload);
+    let caller = caller.and_then(|call| Trace::from_traceparent(call.headers.get(TRACEPARENT)?));
+    let lambda = || event.context.xray_trace_id.as_deref().and_then(Trace::from_xray);
+    caller.or_else(lambda).unwrap_or_else(Trace::fresh)
 }
 
 /// A host that stops its containers by signal gets the run's end, and then the process's.

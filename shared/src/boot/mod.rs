@@ -6,6 +6,7 @@ mod config;
 mod context;
 mod function;
 mod http;
+mod lines;
 mod migrate;
 mod telemetry;
 

@@ -21,7 +21,7 @@ use super::run::Runner;
 use super::send::Upload;
 use crate::domain::{ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
-    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
+    trace::carry, AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
     TokenError,
 };
 use crate::store::{
@@ -77,7 +77,7 @@ impl Runner {
                 }
                 let mut questions = JoinSet::new();
                 for receipt in due {
-                    questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
+                    questions.spawn(carry(Question::run(Arc::clone(&runner), run, *provider, receipt)));
                 }
                 while let Some(asked) = questions.join_next().await {
                     match asked {

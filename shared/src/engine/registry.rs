@@ -15,6 +15,7 @@ impl Tasks {
         let house = [
             tasks::recover::task(),
             tasks::confirm::task(),
+            tasks::gauges::task(),
             tasks::keep_partitions::task(),
             tasks::probe_credentials::task(),
             tasks::prune::task(),

@@ -1,6 +1,7 @@
 //! One file for each task.
 
 pub mod confirm;
+pub mod gauges;
 pub mod keep_partitions;
 pub mod probe_credentials;
 pub mod prune;
