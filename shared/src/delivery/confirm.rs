@@ -21,8 +21,8 @@ use super::run::Runner;
 use super::send::Upload;
 use crate::domain::{ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
-    trace::carry, AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
-    TokenError,
+    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
+    TokenError, trace::carry,
 };
 use crate::store::{
     CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,

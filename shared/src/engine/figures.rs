@@ -72,10 +72,8 @@ impl Figures {
     /// What a run counted, when it ends: by environment and task (uploads have a task for each provider).
     pub(super) fn tell_run(&self, task: &Descriptor, end: &RunEnd, duration: Duration) {
         let record = |name: &'static str, value: u64| {
-            let labels = [
-                ("Environment", self.environment.to_owned()),
-                ("Task", task.key.as_str().to_owned()),
-            ];
+            let labels =
+                [("Environment", self.environment.to_owned()), ("Task", task.key.as_str().to_owned())];
             #[allow(clippy::cast_precision_loss)] // CloudWatch knows no other numbers.
             histogram!(name, &labels).record(value as f64);
         };
