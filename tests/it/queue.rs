@@ -6,6 +6,7 @@ mod dead_letters;
 mod door;
 mod explained;
 mod follow;
+mod gauges;
 mod hammer;
 mod hands;
 mod herd;

@@ -186,8 +186,7 @@ impl Standing {
         let Some(all) = &self.all else { return "there are no figures yet\n\n".to_owned() };
         #[allow(clippy::cast_possible_truncation)] // Seconds of a person's time.
         let ago = since(all.age_seconds as i64);
-        let stale =
-            "nobody takes them: schedule the task gauges, or see `relay tasks`; --fresh takes them now";
+        let stale = "nobody takes them: is the task gauges scheduled? --fresh takes them now";
         let stale = if all.age_seconds > AGE_MAX { format!("\n{stale}") } else { String::new() };
         format!("figures of {} ({ago} ago){stale}\n\n", time(all.taken_at))
     }
