@@ -281,13 +281,13 @@ fn group_row(group: &Gauge, pauses: &[Pause], now: Timestamp) -> Vec<String> {
 fn stands(group: &Gauge, pauses: &[Pause], now: Timestamp) -> Vec<String> {
     let mut told = Vec::new();
     told.extend(group.hold_code.as_ref().map(|code| format!("held: {code}")));
-    let paused = pauses.iter().any(|pause| {
+    let paused = pauses.iter().find(|pause| {
         Some(&pause.provider_key) == group.provider_key.as_ref()
             && pause.site_id.is_none_or(|site| Some(site) == group.site_id)
     });
-    if paused {
-        told.push("paused".to_owned());
-    }
+    told.extend(paused.map(|pause| {
+        pause.paused_until.map_or_else(|| "paused".to_owned(), |at| format!("paused to {}", clock(at)))
+    }));
     match (group.circuit.as_deref(), group.next_probe_at) {
         (Some("OPEN"), Some(probe)) => told.push(format!("open to {}", clock(probe))),
         (Some("HALF_OPEN"), _) => told.push("half open".to_owned()),

@@ -47,8 +47,8 @@ async fn it_shows_providers_then_the_worst_groups_within_eighty_columns() -> any
         at(&well.to_string()),
     ];
     assert!(order.is_sorted(), "{order:?}: {shown}");
-    assert!(shown.contains("held: NO_CREDENTIALS") || shown.contains("NO_CREDENTIALS"), "{shown}");
-    assert!(shown.contains("open to ") && shown.contains("2 dead"), "{shown}");
+    assert!(shown.contains("held:") && shown.contains("NO_CREDENTIALS"), "{shown}");
+    assert!(shown.contains("open to") && shown.contains("2 dead"), "{shown}");
     assert!(one.contains("and 2 more"), "{one}");
     Ok(())
 }

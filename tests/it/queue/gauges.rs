@@ -5,16 +5,15 @@ use tokio_postgres::Client;
 
 use super::explained::Explained;
 
-/// So many groups, pages and counted entries; the defaults are larger, and a test of them would take as long.
-const GROUPS: i32 = 100;
+/// So many pages and counted entries; the defaults are larger, and a test of them would take as long.
 const PAGES: i32 = 300;
 const WALK: i32 = 3_000;
 
-async fn fill(sql: &Client, rows: i32) -> anyhow::Result<()> {
+async fn fill(sql: &Client, groups: i32, rows: i32, after: &str) -> anyhow::Result<()> {
     let fill = include_str!("fill.sql")
-        .replace("{groups}", &GROUPS.to_string())
+        .replace("{groups}", &groups.to_string())
         .replace("{rows}", &rows.to_string())
-        .replace("{after}", "-1 minute");
+        .replace("{after}", after);
     Ok(sql.batch_execute(&fill).await?)
 }
 
@@ -30,8 +29,8 @@ async fn figures_cost_pages_and_groups_and_not_what_waits() -> anyhow::Result<()
     let call = "select relay.take_gauges(10, $1, $2)";
     let mut read = Vec::new();
 
-    for rows in [10_000, 100_000, 200_000] {
-        fill(&sql, rows).await?;
+    for (rows, after) in [(10_000, "-1 minute"), (100_000, "-2 minutes"), (200_000, "-3 minutes")] {
+        fill(&sql, 100, rows, after).await?;
         let (_, plans) = warm.query(call, &[&PAGES, &WALK]).await?;
         assert!(plans.rows_read("ready") > 0.0, "no plans were told");
         read.push((plans.rows_read("ready"), plans.rows_read("conversion")));
@@ -49,9 +48,9 @@ async fn figures_cost_pages_and_groups_and_not_what_waits() -> anyhow::Result<()
 async fn what_is_estimated_says_so_and_is_near_and_small_groups_are_counted() -> anyhow::Result<()> {
     let database = migrated_database().await?;
     let sql = database.connect().await?;
-    fill(&sql, 100_000).await?;
+    fill(&sql, 2_000, 100_000, "-1 minute").await?;
 
-    sql.query("select relay.take_gauges(200, $1, $2)", &[&PAGES, &WALK]).await?;
+    sql.query("select relay.take_gauges(2000, $1, $2)", &[&PAGES, &WALK]).await?;
 
     let all = sql
         .query_one("select backlog, at_risk, approximate from relay.gauge where provider_key = '*'", &[])
