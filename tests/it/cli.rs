@@ -9,6 +9,7 @@ mod doctor;
 mod doors;
 mod operate;
 mod rejects;
+mod tasks;
 
 use std::fs;
 use std::io::Write as _;

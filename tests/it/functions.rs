@@ -1,10 +1,14 @@
 //! The real binaries over the Lambda Runtime API: every kind of event, every way of being turned away.
 
 mod confirm;
+mod health;
 mod http;
+mod ingest;
+mod maintain;
 mod recover;
 mod runner;
 mod seed;
+mod serve;
 
 use std::time::Duration;
 

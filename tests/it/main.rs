@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod delivery;
 mod demo;
+mod engine;
 mod figures;
 mod functions;
 mod google_ads;

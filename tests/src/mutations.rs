@@ -8,6 +8,7 @@ mod orders;
 mod probe;
 mod recover;
 mod settle;
+mod tasks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
+        tasks::MUTATIONS,
     ]
     .into_iter()
     .flatten()

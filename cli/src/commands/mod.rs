@@ -19,6 +19,7 @@ mod quota;
 mod recover;
 mod run;
 mod sandbox;
+mod serve;
 mod site;
 mod status;
 mod tasks;
@@ -76,6 +77,7 @@ enum Command {
     Prune(prune::Arguments),
     Tasks(tasks::Arguments),
     KeepPartitions(keep_partitions::Arguments),
+    Serve(serve::Arguments),
     Sandbox(sandbox::Arguments),
     VaultKey(vault_key::Arguments),
 }
@@ -83,7 +85,13 @@ enum Command {
 impl Command {
     /// What is logged where `RUST_LOG` says nothing.
     fn log_filter(&self) -> &'static str {
-        if matches!(self, Command::Demo(_)) { crate::demo::LOG_FILTER } else { "warn" }
+        if matches!(self, Command::Demo(_)) {
+            crate::demo::LOG_FILTER
+        } else if matches!(self, Command::Serve(_)) {
+            "info"
+        } else {
+            "warn"
+        }
     }
 }
 
@@ -136,6 +144,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Tasks(arguments) => tasks::run(arguments, output).await,
         Command::Prune(arguments) => prune::run(arguments, output).await,
         Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
+        Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,
         Command::VaultKey(arguments) => vault_key::run(arguments, output),
     }

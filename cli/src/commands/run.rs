@@ -1,5 +1,8 @@
 //! `relay run`: what the `runner` function does, from here; with `--forever`, all that schedules do on AWS.
 
+mod forever;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,7 +10,7 @@ use serde_json::{Map, json};
 use shared::boot::{self, Config};
 use shared::delivery::Stopped;
 use shared::engine::tasks::upload::{self, Answer};
-use shared::engine::{Bounds, Fields, Pulse, Reply, Task, Tasks, run_forever};
+use shared::engine::{Bounds, Fields, Reply};
 use shared::providers::Registry;
 
 use super::meaning::meanings;
@@ -40,6 +43,9 @@ pub(super) struct Arguments {
     /// task at its time
     #[arg(long)]
     forever: bool,
+    /// Where a host says whether it is up and ready (/health/live, /health/ready); port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8789", requires = "forever")]
+    listen: SocketAddr,
 }
 
 impl Arguments {
@@ -57,37 +63,11 @@ impl Arguments {
         }
         Fields::new(fields)
     }
-
-    /// What a host runs: uploads as these arguments want them, and every scheduled task.
-    fn tasks(&self, tasks: &Tasks) -> anyhow::Result<Vec<Task>> {
-        let given = [("mode", &self.mode), ("site_id", &self.site), ("limit", &self.limit)];
-        let given =
-            given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
-        let says: Map<_, _> = given.collect();
-        let mut chosen = Vec::new();
-        for task in tasks.scheduled() {
-            match task.descriptor.provider {
-                None => chosen.push(task.clone()),
-                Some(provider) if self.provider.as_deref().is_none_or(|key| key == provider.as_str()) => {
-                    let mut fields = says.clone();
-                    fields.insert("provider_key".to_owned(), json!(provider));
-                    // What the task would refuse with each run is refused here, once.
-                    upload::Request::parse(Fields::new(fields.clone()))?;
-                    chosen.push(task.clone().saying(fields));
-                }
-                Some(_) => {}
-            }
-        }
-        if self.provider.is_some() && !chosen.iter().any(|task| task.descriptor.provider.is_some()) {
-            upload::Request::parse(self.fields())?;
-        }
-        Ok(chosen)
-    }
 }
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
     if arguments.forever {
-        return run_on(arguments, output).await;
+        return forever::run(arguments, output).await;
     }
     let request = upload::Request::parse(arguments.fields())?;
     let stop = Stop::listen()?;
@@ -110,31 +90,6 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     Ok(match stop.exit() {
         Some(exit) if answer.stopped == Stopped::Shutdown => exit,
         Some(_) | None if answer.errors_total > 0 => Exit::Failed,
-        Some(_) | None => Exit::Done,
-    })
-}
-
-/// Runs until a signal. A supervisor reads the exit code: 0 after SIGTERM, 130 after Ctrl-C, 1 where something broke
-/// or did not end in time, and the host is to be started again.
-async fn run_on(mut arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
-    arguments.mode.get_or_insert_with(|| "worker".to_owned());
-    let stop = Stop::listen()?;
-    let context = boot::open_context(&Config::from_env()).await?;
-    let tasks = arguments.tasks(&Tasks::of(&context.registry))?;
-    let keys: Vec<_> = tasks.iter().map(|task| task.descriptor.key.clone()).collect();
-    let pulse = Pulse::new();
-    let token = stop.token();
-    tokio::select! {
-        ended = run_forever(&context, tasks, stop.token(), &pulse) => ended?,
-        () = async { token.cancelled().await; tokio::time::sleep(GRACE).await } => {
-            let told = "stopped: requests that were in flight did not end in time, their claims lapse by themselves";
-            return Err(Failure::new(Exit::Failed, told).hint("relay recover").into());
-        }
-    }
-    let answer = json!({ "ok": true, "tasks": keys, "stopped": "shutdown" });
-    output.answer(&answer, || "stopped: what was going on has come to its end".to_owned())?;
-    Ok(match stop.exit() {
-        Some(Exit::Interrupted) => Exit::Interrupted,
         Some(_) | None => Exit::Done,
     })
 }

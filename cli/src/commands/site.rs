@@ -1,4 +1,6 @@
-//! `relay site put`: what is known of a site besides its credentials.
+//! `relay site`: what is known of a site besides its credentials.
+
+mod keys;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -33,6 +35,7 @@ enum Action {
         #[arg(long, value_name = "STATE", value_parser = parse_consent)]
         ad_personalization: Option<Change<ConsentState>>,
     },
+    Keys(keys::Arguments),
 }
 
 fn parse_country(text: &str) -> Result<Change<Country>, String> {
@@ -56,7 +59,12 @@ fn parse_consent(text: &str) -> Result<Change<ConsentState>, String> {
 }
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
-    let Action::Put { site, country, ad_user_data, ad_personalization } = arguments.action;
+    let (site, country, ad_user_data, ad_personalization) = match arguments.action {
+        Action::Put { site, country, ad_user_data, ad_personalization } => {
+            (site, country, ad_user_data, ad_personalization)
+        }
+        Action::Keys(arguments) => return keys::run(arguments, output).await,
+    };
     let context = boot::open_context(&Config::from_env()).await?;
     let stands = context
         .store

@@ -98,7 +98,7 @@ pub(super) fn install_tls() {
 }
 
 /// Whether this program and this database belong together.
-fn check(deployment: &Deployment, app_env: AppEnv) -> Result<(), BootError> {
+pub(super) fn check(deployment: &Deployment, app_env: AppEnv) -> Result<(), BootError> {
     match deployment.environment.as_deref() {
         Some(environment) if environment == app_env.as_str() => {}
         Some(environment) => {
@@ -134,7 +134,7 @@ fn version(text: &str) -> Vec<u64> {
     text.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
-fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'static str), ConfigError> {
+pub(super) fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'static str), ConfigError> {
     match config.vault_key()? {
         Some(key) => match LocalKey::new(&key) {
             Ok(key) => Ok((Box::new(key), "local")),

@@ -45,6 +45,7 @@ pub struct Tally {
 }
 
 /// A run that is going on.
+#[derive(Clone)]
 pub struct Running {
     /// What it works with. The store of an exclusive task proves its lock with each call.
     pub context: Context,

@@ -100,7 +100,11 @@ impl From<tokio_postgres::Error> for StoreError {
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => Self::from(error),
+            // Whatever refuses a connection, there is none.
+            PoolError::Backend(error) => match error.as_db_error().map(Said::new) {
+                Some(said) => Self::Unavailable(Box::new(said)),
+                None => Self::Unavailable(Box::new(error)),
+            },
             error @ (PoolError::Timeout(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified

@@ -1,6 +1,7 @@
 //! What is known of a site besides its credentials.
 
 use serde::Serialize;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -69,6 +70,24 @@ fn write_consent(state: &ConsentState) -> &str {
     }
 }
 
+/// The defaults among the columns of a row.
+pub(super) fn read_defaults(site: SiteId, row: &Row) -> Result<SiteDefaults, StoreError> {
+    Ok(SiteDefaults {
+        site,
+        default_country: row.get::<_, Option<&str>>("default_country").and_then(|text| text.parse().ok()),
+        consent: Consent {
+            ad_user_data: read_consent(row.get("ad_user_data"))?,
+            ad_personalization: read_consent(row.get("ad_personalization"))?,
+        },
+        // A key of a newer program is none that this one could deliver to.
+        providers: row
+            .get::<_, Vec<&str>>("provider_keys")
+            .into_iter()
+            .filter_map(|key| key.parse().ok())
+            .collect(),
+    })
+}
+
 impl Store {
     /// Reads what the door needs to know of sites. Unknown sites are left out.
     pub async fn read_site_defaults(&self, sites: &[SiteId]) -> Result<Vec<SiteDefaults>, StoreError> {
@@ -80,26 +99,7 @@ impl Store {
                 &[(&sites, Type::UUID_ARRAY)],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SiteDefaults {
-                    site: SiteId(row.get("site_id")),
-                    default_country: row
-                        .get::<_, Option<&str>>("default_country")
-                        .and_then(|text| text.parse().ok()),
-                    consent: Consent {
-                        ad_user_data: read_consent(row.get("ad_user_data"))?,
-                        ad_personalization: read_consent(row.get("ad_personalization"))?,
-                    },
-                    // A key of a newer program is none that this one could deliver to.
-                    providers: row
-                        .get::<_, Vec<&str>>("provider_keys")
-                        .into_iter()
-                        .filter_map(|key| key.parse().ok())
-                        .collect(),
-                })
-            })
-            .collect()
+        rows.iter().map(|row| read_defaults(SiteId(row.get("site_id")), row)).collect()
     }
 
     /// Sets what holds where a site's conversions say nothing themselves, and answers what stands now.

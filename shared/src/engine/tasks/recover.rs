@@ -201,9 +201,8 @@ impl Recovering<'_> {
 /// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
 const EXPIRY_ROWS: i32 = 200_000;
 
-/// A run that has not ended after so long, and renews no lock, has no program any more: Lambda ends each after 15
-/// minutes, a host begins anew as often.
-const LOST_RUN_HOURS: i32 = 1;
+/// A run that has not ended after so long, and renews no lock, has no program any more: none may be longer than a day.
+const LOST_RUN_HOURS: i32 = 25;
 
 /// Runs that are closed so in one call: a crash loop of a night.
 const LOST_RUNS_PER_CALL: i32 = 1_000;
