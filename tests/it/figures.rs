@@ -4,6 +4,7 @@ mod events;
 mod gauges;
 mod silence;
 mod status;
+mod template;
 mod told;
 mod trace;
 

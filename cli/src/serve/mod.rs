@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use uuid::Uuid;
 
 use body::Refused;
 use line::Line;
@@ -204,7 +205,8 @@ async fn answer(host: Arc<Host>, mut call: HttpCall, body: Incoming) -> HttpAnsw
         let _place = place;
         trace.scope(boot::answer(entrance, &host.boot, call, Duration::MAX, &host.stop)).await
     };
-    let answer = match tokio::spawn(work.instrument(info_span!("call", function, trace.id = %trace))).await {
+    let span = info_span!("call", function, request.id = %Uuid::new_v4(), trace.id = %trace);
+    let answer = match tokio::spawn(work.instrument(span)).await {
         Ok(answer) => answer,
         Err(error) => {
             error!(function, "the call failed: {error}");

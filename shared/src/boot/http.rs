@@ -82,9 +82,10 @@ impl HttpAnswer {
 }
 
 impl HttpCall {
-    /// The trace that its caller says it belongs to.
+    /// The trace that its caller, or AWS on the way, says it belongs to.
     pub fn trace(&self) -> Option<Trace> {
-        Trace::from_traceparent(self.headers.get(TRACEPARENT)?)
+        let caller = self.headers.get(TRACEPARENT).and_then(|header| Trace::from_traceparent(header));
+        caller.or_else(|| Trace::from_xray(self.headers.get("x-amzn-trace-id")?))
     }
 
     /// Reads an event, if it is one of HTTP.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::task::Descriptor;
-use crate::store::{Gauge, RunEnd, RunStatus};
+use crate::store::{Gauge, RunEnd};
 
 /// Counters of a run and their metrics.
 const COUNTERS: [(&str, &str); 9] = [
@@ -70,7 +70,13 @@ impl Figures {
     }
 
     /// What a run counted, when it ends: by environment and task (uploads have a task for each provider).
-    pub(super) fn tell_run(&self, task: &Descriptor, end: &RunEnd, duration: Duration) {
+    pub(super) fn tell_run(
+        &self,
+        task: &Descriptor,
+        end: &RunEnd,
+        done: &anyhow::Result<()>,
+        duration: Duration,
+    ) {
         let record = |name: &'static str, value: u64| {
             let labels =
                 [("Environment", self.environment.to_owned()), ("Task", task.key.as_str().to_owned())];
@@ -88,7 +94,7 @@ impl Figures {
                 record("Throttled", end.http_429);
             }
             record("RunErrors", end.errors);
-            record("RunsDone", u64::from(end.status == RunStatus::Done));
+            record("RunsDone", u64::from(done.is_ok()));
             record("RunDuration", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         });
     }

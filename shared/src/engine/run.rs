@@ -238,7 +238,7 @@ async fn close(
         }
     };
     if let Some(figures) = &context.figures {
-        figures.tell_run(task, &end, duration);
+        figures.tell_run(task, &end, &done, duration);
     }
     let count = |name: &str| end.counters.get(name).and_then(Value::as_u64);
     match &done {

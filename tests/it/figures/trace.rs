@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shared::providers::http::build_client;
-use shared::providers::trace::Trace;
+use shared::providers::trace::{TRACEPARENT, Trace};
+use tests::front::request;
+use tests::served::ServeProcess;
 use tests::world::{CRON_SECRET, World};
 
 use super::{answer, lines, of_event, start, worker};
@@ -102,6 +104,28 @@ async fn a_run_that_nobody_traces_begins_a_trace_of_its_own() -> anyhow::Result<
         all.len() > first.len() && all.iter().filter(same).count() == first.len(),
         "another run, another trace: {all:?}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn relay_serve_takes_the_trace_of_its_caller_too() -> anyhow::Result<()> {
+    let world = two_groups().await?;
+    let mut settings = world.environment();
+    settings.push(("RUST_LOG", "info".to_owned()));
+    let served = ServeProcess::start(&settings, &[]).await?;
+    let trace = "5bf92f3577b34da6a3ce929d0e0e4736";
+    let headers =
+        [("x-cron-secret", CRON_SECRET.to_owned()), (TRACEPARENT, format!("00-{trace}-00f067aa0ba902b7-00"))];
+    let url = format!("{}/api/workers/google-ads-oci", served.base_url());
+
+    let answered = request(&url, "POST", &headers, b"").await?;
+
+    assert_eq!(answered.status, 200, "{}", answered.body);
+    let lines = served.stderr();
+    let lines: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of_run: Vec<_> = lines.into_iter().filter(|line| line["run.id"].is_string()).collect();
+    assert!(of_run.iter().all(|line| line["request.id"].is_string()), "{of_run:?}");
+    assert_one_trace(&received(&world).await?, &of_run, trace, "00");
     Ok(())
 }
 
