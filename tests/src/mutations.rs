@@ -4,6 +4,7 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod gauges;
 mod orders;
 mod probe;
 mod recover;
@@ -61,6 +62,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        gauges::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
