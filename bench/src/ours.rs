@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use serde_json::json;
 use shared::boot::{Config, open_context};
-use shared::delivery::{Deadline, ItemAnswer};
+use shared::delivery::ItemAnswer;
 use shared::domain::SiteId;
-use shared::engine::Fields;
 use shared::engine::tasks::upload;
-use tokio_util::sync::CancellationToken;
+use shared::engine::{Bounds, Fields};
 
 use crate::stage::parse_input;
 use crate::worker;
@@ -28,7 +27,8 @@ pub(crate) async fn upload() -> anyhow::Result<()> {
 
     worker::ready(&json!({}))?;
     let started = Instant::now();
-    let answer = upload::run(&context, &request, Deadline::after(DEADLINE), CancellationToken::new()).await?;
+    let answer =
+        upload::run(&context, &request, Bounds::after(DEADLINE)).await?.answer().context("skipped")?;
     let seconds = started.elapsed().as_secs_f64();
 
     ensure!(answer.errors_total == 0, "the run had faults: {:?}", answer.errors);

@@ -165,7 +165,7 @@ fn judge_boot(error: &BootError) -> Option<Judgement> {
 }
 
 fn judge_config(error: &ConfigError) -> Judgement {
-    let hint = match error.setting {
+    let hint = match error.setting.as_ref() {
         "DATABASE_URL" => "export DATABASE_URL=postgresql://user:password@host:5432/database".to_owned(),
         "VAULT_KEY" if error.reason.contains("production") => "unset VAULT_KEY".to_owned(),
         "VAULT_KEY" => {
@@ -184,6 +184,7 @@ fn judge_store(error: &StoreError) -> Judgement {
         StoreError::NotPermitted(_) => Some("psql \"$DATABASE_URL\" -c 'select current_user'"),
         StoreError::Busy(_)
         | StoreError::BadArgument(_)
+        | StoreError::LockLost
         | StoreError::Refused(_)
         | StoreError::Unexpected(_) => None,
     };

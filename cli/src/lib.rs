@@ -7,4 +7,5 @@ mod intake;
 mod output;
 pub mod postgres;
 pub mod sandbox;
+pub mod serve;
 mod signals;

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, pr
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
+use shared::engine::{Reply, SkipReason};
 
 use crate::failure::Failure;
 
@@ -43,6 +44,18 @@ impl Output {
         Ok(print(&text)?)
     }
 
+    /// The answer of a task, or why it did nothing.
+    pub(crate) fn reply<A: Serialize>(
+        self,
+        reply: &Reply<A>,
+        text: impl FnOnce(&A) -> String,
+    ) -> anyhow::Result<()> {
+        self.answer(reply, || match reply {
+            Reply::Answer(answer) => text(answer),
+            Reply::Skipped { reason, .. } => skipped(*reason).to_owned(),
+        })
+    }
+
     /// The answer of a command that failed.
     pub(crate) fn failure(self, failure: &Failure) {
         let written = match self.form {
@@ -51,6 +64,16 @@ impl Output {
         };
         // There is nowhere left to tell it.
         written.ok();
+    }
+}
+
+/// Why a task did nothing.
+pub(crate) fn skipped(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Locked => "nothing was done: another run of this task is going on (relay tasks shows it)",
+        SkipReason::Paused => "nothing was done: it is paused (relay pause shows why and until when)",
+        SkipReason::Done => "nothing was done: a run of this scheduled time has succeeded",
+        SkipReason::Deadline => "nothing was done: the time was up before its turn came",
     }
 }
 
@@ -76,10 +99,19 @@ pub(crate) enum Set {
 
 /// A table without lines or colours.
 pub(crate) fn table(columns: &[(&str, Set)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    table_within(WIDTH, columns, rows)
+}
+
+/// The same for a terminal of so many columns, where there is none to ask.
+pub(crate) fn table_within(
+    width: u16,
+    columns: &[(&str, Set)],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if !io::stdout().is_terminal() {
-        table.set_width(WIDTH);
+        table.set_width(width);
     }
     table.set_header(columns.iter().map(|(name, _)| *name)).add_rows(rows);
     for (column, (_, set)) in table.column_iter_mut().zip(columns) {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks work to come to its end, the second Ctrl-C ends at once.
+//! Ctrl-C and SIGTERM: the first asks work to come to its end, the second ends at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Exit;
+
+/// What a shell makes of a program that SIGTERM ended.
+const TERMINATED: i32 = 128 + 15;
 
 /// Told when work has to come to its end.
 #[derive(Clone)]
@@ -33,7 +36,11 @@ impl Stop {
                             std::process::exit(Exit::Interrupted.code().into());
                         }
                     }
-                    _ = terminate.recv() => {}
+                    _ = terminate.recv() => {
+                        if told.token.is_cancelled() {
+                            std::process::exit(TERMINATED);
+                        }
+                    }
                 }
                 told.token.cancel();
             }

@@ -83,6 +83,11 @@ impl LambdaProcess {
 
     /// Sends one event and waits for its end. After `deadline` the process is killed.
     pub async fn invoke(&mut self, event: Value, deadline: Duration) -> anyhow::Result<Invocation> {
+        self.invoke_text(event.to_string(), deadline).await
+    }
+
+    /// The same of an event as it stands, which may say things that no [`Value`] holds.
+    pub async fn invoke_text(&mut self, event: String, deadline: Duration) -> anyhow::Result<Invocation> {
         let ends_at = SystemTime::now() + deadline;
         let deadline_ms =
             ends_at.duration_since(SystemTime::UNIX_EPOCH).context("tell the time")?.as_millis();
@@ -152,13 +157,13 @@ impl Drop for LambdaProcess {
 
 /// What a process writes, line by line.
 #[derive(Debug)]
-struct Lines {
+pub(crate) struct Lines {
     read: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Lines {
-    fn of(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    pub(crate) fn of(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let read = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&read);
         let reader = tokio::spawn(async move {
@@ -170,7 +175,7 @@ impl Lines {
         Self { read, reader: Some(reader) }
     }
 
-    fn so_far(&self) -> Vec<String> {
+    pub(crate) fn so_far(&self) -> Vec<String> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

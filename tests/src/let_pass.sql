@@ -26,6 +26,10 @@ update relay.quota set
   day_at = day_at - interval '{interval}';
 update relay.provider_circuit set
   next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
+update relay.task_lock set lease_until = lease_until - interval '{interval}';
+update relay.task_pause set paused_until = paused_until - interval '{interval}';
+update relay.task_state set
+  registered_at = registered_at - interval '{interval}', last_success_at = last_success_at - interval '{interval}';
 update relay.pause set paused_until = paused_until - interval '{interval}';
 update relay.provider_health_state set
   next_probe_at = next_probe_at - interval '{interval}', probe_until = probe_until - interval '{interval}';
@@ -41,4 +45,8 @@ update relay.line set
   floor_until = floor_until - interval '{interval}',
   looked_at = looked_at - interval '{interval}';
 update relay.hold set lifts_at = lifts_at - interval '{interval}' where lifts_at is not null;
+update relay.provider_upload_metrics set last_arrival_at = last_arrival_at - interval '{interval}'
+where last_arrival_at is not null;
+update relay.gauge_mark set marked_at = marked_at - interval '{interval}';
+update relay.gauge set taken_at = taken_at - interval '{interval}';
 update relay.receipt_rest set kept_at = kept_at - interval '{interval}';

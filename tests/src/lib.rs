@@ -3,9 +3,13 @@
 pub mod binaries;
 pub mod chaos;
 pub mod database;
+pub mod front;
 pub mod fuzz;
 pub mod lambda;
 pub mod mutations;
 pub mod proto;
+pub mod python;
+pub mod served;
+pub mod skew;
 pub mod trial;
 pub mod world;

@@ -4,10 +4,14 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod gauges;
+mod ingest;
 mod orders;
 mod probe;
 mod recover;
 mod settle;
+mod tasks;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,9 +64,13 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        ingest::MUTATIONS,
+        gauges::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
+        tasks::MUTATIONS,
+        upkeep::MUTATIONS,
     ]
     .into_iter()
     .flatten()

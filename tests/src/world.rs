@@ -8,13 +8,13 @@ use jiff::{Timestamp, ToSpan};
 use relay_cli::sandbox::{self, Sandbox};
 use serde_json::{Value, json};
 use shared::boot::{Config, migrate, open_context};
-use shared::delivery::{Deadline, ItemAnswer};
-use shared::domain::{ConversionInput, ProviderKey, Secret, SiteId};
+use shared::delivery::ItemAnswer;
+use shared::domain::{ConversionInput, ProviderKey, RunId, Secret, SiteId};
 use shared::engine::tasks::{confirm, probe_credentials, recover, upload};
-use shared::engine::{Context, Fields};
+use shared::engine::{Bounds, Context, Fields, Reply};
 use shared::providers::http::build_client;
+use shared::store::{Begun, NewRun, Store};
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::database::{Database, Template, apply_mutation};
@@ -26,6 +26,33 @@ pub const VAULT_KEY: &str = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=";
 pub const CRON_SECRET: &str = "cron-secret-for-tests";
 /// See [`CRON_SECRET`].
 pub const INTERNAL_SECRET: &str = "internal-secret-for-tests";
+
+/// The longest run of a test.
+const RUN_MAX: Duration = Duration::from_secs(60);
+
+/// The answer of a run that must not be skipped.
+fn ran<A>(reply: Reply<A>) -> anyhow::Result<A> {
+    match reply {
+        Reply::Answer(answer) => Ok(answer),
+        Reply::Skipped { reason, .. } => anyhow::bail!("the run was skipped: {reason:?}"),
+    }
+}
+
+/// Opens a run of the history, without a lock and without work.
+pub async fn begin_run(store: &Store, task_key: &str) -> anyhow::Result<RunId> {
+    let new = NewRun {
+        task_key,
+        owner: "a test",
+        provider: None,
+        scheduled_time: None,
+        request: &json!({}),
+        lock: None,
+    };
+    match store.begin_task_run(&new).await? {
+        Begun::Go { run, .. } => Ok(run),
+        begun @ (Begun::Locked | Begun::Paused | Begun::Done) => anyhow::bail!("{begun:?}"),
+    }
+}
 
 static MIGRATED: Template = Template::new("migrated");
 
@@ -140,27 +167,30 @@ impl World {
 
     /// Asks for receipts as this request wants it.
     pub async fn confirm_as(&self, request: &confirm::Request) -> anyhow::Result<confirm::Answer> {
-        let deadline = Deadline::after(Duration::from_secs(60));
-        confirm::run(&self.context, request, deadline, CancellationToken::new()).await
+        ran(confirm::run(&self.context, request, Bounds::after(RUN_MAX)).await?)
     }
 
     /// Runs uploads as this event asks.
     pub async fn run(&self, event: Value) -> anyhow::Result<upload::Answer> {
+        ran(self.call_runner(event).await?)
+    }
+
+    /// The same, for a run that may be skipped.
+    pub async fn call_runner(&self, event: Value) -> anyhow::Result<Reply<upload::Answer>> {
         let request = upload::Request::parse(fields(event))?;
-        let deadline = Deadline::after(Duration::from_secs(60));
-        upload::run(&self.context, &request, deadline, CancellationToken::new()).await
+        upload::run(&self.context, &request, Bounds::after(RUN_MAX)).await
     }
 
     /// Recovers as this event asks.
     pub async fn recover(&self, event: Value) -> anyhow::Result<recover::Answer> {
         let request = recover::Request::parse(fields(event))?;
-        recover::run(&self.context, &request, Deadline::after(Duration::from_secs(60))).await
+        ran(recover::run(&self.context, &request, Bounds::after(RUN_MAX)).await?)
     }
 
     /// Looks at credentials as this event asks.
     pub async fn probe(&self, event: Value) -> anyhow::Result<probe_credentials::Answer> {
         let request = probe_credentials::Request::parse(fields(event))?;
-        probe_credentials::run(&self.context, &request, Deadline::after(Duration::from_secs(60))).await
+        ran(probe_credentials::run(&self.context, &request, Bounds::after(RUN_MAX)).await?)
     }
 
     /// Puts an account or a conversion action of the stand-in in order.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use shared::boot::{self, Config};
-use shared::delivery::Deadline;
 use shared::domain::{ProviderKey, SiteId};
 use shared::engine::tasks::confirm::{self, Answer, Request};
+use shared::engine::{Bounds, Reply, Trigger};
 
 use crate::failure::Exit;
 use crate::output::{Output, grouped};
@@ -35,11 +35,15 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         provider: arguments.provider,
         site: arguments.site,
         early_minutes: arguments.early,
-        scheduled_time: None,
+        trigger: Trigger::default(),
     };
-    let answer = confirm::run(&context, &request, Deadline::after(DEADLINE), Stop::listen()?.token()).await?;
-    output.answer(&answer, || text(&answer))?;
-    Ok(if answer.errors_total == 0 { Exit::Done } else { Exit::Failed })
+    let bounds = Bounds { shutdown: Stop::listen()?.token(), ..Bounds::after(DEADLINE) };
+    let reply = confirm::run(&context, &request, bounds).await?;
+    output.reply(&reply, text)?;
+    Ok(match reply {
+        Reply::Answer(answer) if answer.errors_total > 0 => Exit::Failed,
+        Reply::Answer(_) | Reply::Skipped { .. } => Exit::Done,
+    })
 }
 
 fn text(answer: &Answer) -> String {

@@ -1,13 +1,18 @@
 //! `relay keep-partitions`: makes the partitions of the weeks to come.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Map, json};
 use shared::boot::{self, Config};
-use shared::engine::Fields;
 use shared::engine::tasks::keep_partitions::{self, Answer, Request};
+use shared::engine::{Bounds, Fields, Reply};
 
 use crate::failure::Exit;
 use crate::output::{Output, grouped};
+
+/// What is not made in so long goes with the next call.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Make the partitions of the weeks to come; every run does so too where few are left
 #[derive(Args)]
@@ -22,9 +27,12 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     fields.insert("weeks_ahead".to_owned(), json!(arguments.weeks_ahead));
     let request = Request::parse(Fields::new(fields))?;
     let context = boot::open_context(&Config::from_env()).await?;
-    let answer = keep_partitions::run(&context, &request).await?;
-    output.answer(&answer, || text(&answer))?;
-    Ok(if answer.ok { Exit::Done } else { Exit::Failed })
+    let reply = keep_partitions::run(&context, &request, Bounds::after(DEADLINE)).await?;
+    output.reply(&reply, text)?;
+    Ok(match reply {
+        Reply::Answer(answer) if !answer.ok => Exit::Failed,
+        Reply::Answer(_) | Reply::Skipped { .. } => Exit::Done,
+    })
 }
 
 fn text(answer: &Answer) -> String {

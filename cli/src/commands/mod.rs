@@ -1,12 +1,14 @@
 //! The command line: one file per verb.
 
 mod audit;
+mod cancel;
 mod confirm;
 mod credentials;
 mod dead_letters;
 mod demo;
 mod doctor;
 mod enqueue;
+mod erase;
 mod explain;
 mod holds;
 mod keep_partitions;
@@ -19,8 +21,10 @@ mod quota;
 mod recover;
 mod run;
 mod sandbox;
+mod serve;
 mod site;
 mod status;
+mod tasks;
 mod taxonomy;
 mod vault_key;
 
@@ -61,6 +65,8 @@ enum Command {
     Run(run::Arguments),
     Confirm(confirm::Arguments),
     Recover(recover::Arguments),
+    Cancel(cancel::Arguments),
+    Erase(erase::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
     DeadLetters(dead_letters::Arguments),
@@ -73,7 +79,9 @@ enum Command {
     Quota(quota::Arguments),
     Audit(audit::Arguments),
     Prune(prune::Arguments),
+    Tasks(tasks::Arguments),
     KeepPartitions(keep_partitions::Arguments),
+    Serve(serve::Arguments),
     Sandbox(sandbox::Arguments),
     VaultKey(vault_key::Arguments),
 }
@@ -81,7 +89,13 @@ enum Command {
 impl Command {
     /// What is logged where `RUST_LOG` says nothing.
     fn log_filter(&self) -> &'static str {
-        if matches!(self, Command::Demo(_)) { crate::demo::LOG_FILTER } else { "warn" }
+        if matches!(self, Command::Demo(_)) {
+            crate::demo::LOG_FILTER
+        } else if matches!(self, Command::Serve(_)) {
+            "info"
+        } else {
+            "warn"
+        }
     }
 }
 
@@ -120,6 +134,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Run(arguments) => run::run(arguments, output).await,
         Command::Confirm(arguments) => confirm::run(arguments, output).await,
         Command::Recover(arguments) => recover::run(arguments, output).await,
+        Command::Cancel(arguments) => cancel::run(arguments, output).await,
+        Command::Erase(arguments) => erase::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
         Command::Holds(arguments) => holds::run(arguments, output).await,
@@ -131,8 +147,10 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Resume(arguments) => pause::resume(arguments, output).await,
         Command::Quota(arguments) => quota::run(arguments, output).await,
         Command::Audit(arguments) => audit::run(arguments, output).await,
+        Command::Tasks(arguments) => tasks::run(arguments, output).await,
         Command::Prune(arguments) => prune::run(arguments, output).await,
         Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
+        Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,
         Command::VaultKey(arguments) => vault_key::run(arguments, output),
     }

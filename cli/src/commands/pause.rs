@@ -5,15 +5,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::boot::{self, Config};
 use shared::domain::{ProviderKey, SiteId};
-use shared::store::Pause;
+use shared::engine::{Context, Tasks};
+use shared::store::{Pause, TaskPause};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Set, table, time};
 
 const PAUSES: [(&str, Set); 4] =
-    [("provider", Set::Whole), ("site", Set::Whole), ("until", Set::Whole), ("reason", Set::Text)];
+    [("what", Set::Whole), ("site", Set::Whole), ("until", Set::Whole), ("reason", Set::Text)];
 
-/// Stop deliveries to a provider, or of one site to it; without arguments, list what is stopped
+/// Stop deliveries to a provider, or of one site to it, or a task; without arguments, list what is stopped
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Which provider
@@ -22,23 +23,29 @@ pub(super) struct Arguments {
     /// One site only
     #[arg(long, value_name = "UUID", value_parser = super::parse_site, requires = "provider")]
     site: Option<SiteId>,
+    /// A task instead, such as prune; `relay tasks` lists them
+    #[arg(long, value_name = "TASK", conflicts_with = "provider", requires = "reason")]
+    task: Option<String>,
     /// For how long, such as 90m or 2h; until resumed unless said
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration, requires = "provider")]
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration, requires = "reason")]
     lasts: Option<SignedDuration>,
     /// Why, in words that `relay explain` repeats
-    #[arg(long, value_name = "TEXT", requires = "provider")]
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-/// Let a provider, or one site at it, go on
+/// Let a provider, or one site at it, or a task go on
 #[derive(Args)]
 pub(super) struct ResumeArguments {
     /// Which provider
-    #[arg(long, value_name = "KEY", value_parser = super::parse_provider)]
-    provider: ProviderKey,
+    #[arg(long, value_name = "KEY", value_parser = super::parse_provider, required_unless_present = "task")]
+    provider: Option<ProviderKey>,
     /// One site only
-    #[arg(long, value_name = "UUID", value_parser = super::parse_site)]
+    #[arg(long, value_name = "UUID", value_parser = super::parse_site, requires = "provider")]
     site: Option<SiteId>,
+    /// A task instead
+    #[arg(long, value_name = "TASK", conflicts_with = "provider")]
+    task: Option<String>,
 }
 
 fn parse_duration(text: &str) -> Result<SignedDuration, String> {
@@ -52,15 +59,28 @@ fn parse_duration(text: &str) -> Result<SignedDuration, String> {
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
     let context = boot::open_context(&Config::from_env()).await?;
-    let (Some(provider), Some(reason)) = (arguments.provider, arguments.reason) else {
-        let pauses = context.store.read_pauses().await?;
-        output.answer(&json!({ "ok": true, "pauses": pauses }), || list(&pauses))?;
-        return Ok(Exit::Done);
+    let (what, reason) = match (arguments.task, arguments.provider, arguments.reason) {
+        (Some(task), _, Some(reason)) => (Err(task), reason),
+        (None, Some(provider), Some(reason)) => (Ok(provider), reason),
+        (None, None, Some(_)) => {
+            return Err(Failure::new(Exit::Usage, "say what to stop: --provider or --task").into());
+        }
+        (_, _, None) => {
+            let pauses = context.store.read_pauses().await?;
+            let tasks = context.store.read_task_pauses().await?;
+            let answer = json!({ "ok": true, "pauses": pauses, "tasks": tasks });
+            output.answer(&answer, || list(&pauses, &tasks))?;
+            return Ok(Exit::Done);
+        }
     };
     if reason.trim().is_empty() {
         return Err(Failure::new(Exit::Usage, "--reason is empty: say why").into());
     }
     let until = arguments.lasts.map(|lasts| Timestamp::now() + lasts);
+    let provider = match what {
+        Ok(provider) => provider,
+        Err(task) => return pause_task(&context, &task, until, reason.trim(), output).await,
+    };
     if !context.store.pause_deliveries(provider, arguments.site, until, reason.trim()).await? {
         let told = format!("the site has nothing to do with {provider}: no credentials, no conversion");
         return Err(Failure::new(Exit::Failed, told).hint("relay status").into());
@@ -77,9 +97,46 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
+async fn pause_task(
+    context: &Context,
+    task: &str,
+    until: Option<Timestamp>,
+    reason: &str,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    check_task(context, task)?;
+    context.store.pause_task(task, until, reason).await?;
+    let answer = json!({ "ok": true, "task_key": task, "paused_until": until, "reason": reason });
+    output.answer(&answer, || {
+        let until =
+            until.map_or_else(|| "until it is resumed".to_owned(), |at| format!("until {}", time(at)));
+        format!("the task {task} is paused {until}; a run that is going on is seen through")
+    })?;
+    Ok(Exit::Done)
+}
+
+fn check_task(context: &Context, task: &str) -> anyhow::Result<()> {
+    match Tasks::of(&context.registry).get(task) {
+        Some(_) => Ok(()),
+        None => {
+            Err(Failure::new(Exit::Usage, format!("there is no task {task:?}")).hint("relay tasks").into())
+        }
+    }
+}
+
 pub(super) async fn resume(arguments: ResumeArguments, output: Output) -> anyhow::Result<Exit> {
     let context = boot::open_context(&Config::from_env()).await?;
-    let (provider, site) = (arguments.provider, arguments.site);
+    let (Some(provider), site) = (arguments.provider, arguments.site) else {
+        let task = arguments.task.unwrap_or_default();
+        check_task(&context, &task)?;
+        let resumed = context.store.resume_task(&task).await?;
+        let answer = json!({ "ok": true, "task_key": task, "resumed": resumed });
+        output.answer(&answer, || match resumed {
+            true => format!("the task {task} goes on with its next call"),
+            false => format!("the task {task} was not paused"),
+        })?;
+        return Ok(Exit::Done);
+    };
     let resumed = context.store.resume_deliveries(provider, site).await?;
     let answer = json!({ "ok": true, "provider_key": provider, "site_id": site, "resumed": resumed });
     output.answer(&answer, || match resumed {
@@ -93,8 +150,8 @@ fn whom(provider: ProviderKey, site: Option<SiteId>) -> String {
     site.map_or_else(|| provider.to_string(), |site| format!("{site} at {provider}"))
 }
 
-fn list(pauses: &[Pause]) -> String {
-    if pauses.is_empty() {
+fn list(pauses: &[Pause], tasks: &[TaskPause]) -> String {
+    if pauses.is_empty() && tasks.is_empty() {
         return "nothing is paused".to_owned();
     }
     let row = |pause: &Pause| {
@@ -105,5 +162,13 @@ fn list(pauses: &[Pause]) -> String {
             pause.reason.clone(),
         ]
     };
-    table(&PAUSES, pauses.iter().map(row))
+    let task = |pause: &TaskPause| {
+        vec![
+            format!("task {}", pause.task_key),
+            String::new(),
+            pause.paused_until.map_or_else(|| "no end".to_owned(), time),
+            pause.reason.clone(),
+        ]
+    };
+    table(&PAUSES, pauses.iter().map(row).chain(tasks.iter().map(task)))
 }

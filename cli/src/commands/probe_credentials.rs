@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, json};
 use shared::boot::{self, Config};
-use shared::delivery::Deadline;
-use shared::engine::Fields;
 use shared::engine::tasks::probe_credentials::{self, Answer, Request};
+use shared::engine::{Bounds, Fields, Reply};
 
 use crate::failure::Exit;
 use crate::output::{Output, Set, grouped, table};
@@ -31,11 +30,13 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     fields.insert("site_id".to_owned(), json!(arguments.site));
     fields.insert("limit".to_owned(), json!(arguments.limit));
     let request = Request::parse(Fields::new(fields))?;
-    let deadline = Deadline::after(DEADLINE);
     let context = boot::open_context(&Config::from_env()).await?;
-    let answer = probe_credentials::run(&context, &request, deadline).await?;
-    output.answer(&answer, || text(&answer))?;
-    Ok(if answer.errors_total == 0 { Exit::Done } else { Exit::Failed })
+    let reply = probe_credentials::run(&context, &request, Bounds::after(DEADLINE)).await?;
+    output.reply(&reply, text)?;
+    Ok(match reply {
+        Reply::Answer(answer) if answer.errors_total > 0 => Exit::Failed,
+        Reply::Answer(_) | Reply::Skipped { .. } => Exit::Done,
+    })
 }
 
 fn text(answer: &Answer) -> String {

@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use shared::boot::{self, Config};
-use shared::delivery::Deadline;
-use shared::engine::Fields;
 use shared::engine::tasks::recover::{self, Answer, Request};
+use shared::engine::{Bounds, Fields, Reply};
 
 use crate::failure::Exit;
 use crate::output::{Output, grouped};
@@ -49,19 +48,22 @@ impl Arguments {
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
     let requests = arguments.requests()?;
-    let deadline = Deadline::after(DEADLINE);
+    let bounds = Bounds::after(DEADLINE);
     let context = boot::open_context(&Config::from_env()).await?;
-    let mut sum: Option<Answer> = None;
+    let mut sum: Option<Reply<Answer>> = None;
     for request in &requests {
-        let answer = recover::run(&context, request, deadline).await?;
+        let reply = recover::run(&context, request, bounds.clone()).await?;
         sum = Some(match sum {
-            None => answer,
-            Some(sum) => add(sum, answer),
+            Some(Reply::Answer(sum)) => reply.map(|answer| add(sum, answer)),
+            Some(Reply::Skipped { .. }) | None => reply,
         });
     }
-    let answer = sum.expect("there is one request at least");
-    output.answer(&answer, || text(&answer))?;
-    Ok(if answer.errors.is_empty() { Exit::Done } else { Exit::Failed })
+    let reply = sum.expect("there is one request at least");
+    output.reply(&reply, text)?;
+    Ok(match reply {
+        Reply::Answer(answer) if !answer.errors.is_empty() => Exit::Failed,
+        Reply::Answer(_) | Reply::Skipped { .. } => Exit::Done,
+    })
 }
 
 fn add(mut sum: Answer, answer: Answer) -> Answer {

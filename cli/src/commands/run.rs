@@ -1,13 +1,16 @@
-//! `relay run`: what the `runner` function does, from here.
+//! `relay run`: what the `runner` function does, from here; with `--forever`, all that schedules do on AWS.
 
+mod forever;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, json};
 use shared::boot::{self, Config};
-use shared::delivery::{Deadline, Stopped};
-use shared::engine::Fields;
+use shared::delivery::Stopped;
 use shared::engine::tasks::upload::{self, Answer};
+use shared::engine::{Bounds, Fields, Reply};
 use shared::providers::Registry;
 
 use super::meaning::meanings;
@@ -34,8 +37,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N")]
     limit: Option<String>,
     /// When the run has to be over
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400), conflicts_with = "forever")]
     deadline_seconds: u64,
+    /// Go on until SIGTERM or Ctrl-C: uploads again and again (of every provider unless one is named), and every other
+    /// task at its time
+    #[arg(long)]
+    forever: bool,
+    /// Where a host says whether it is up and ready (/health/live, /health/ready); port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8789", requires = "forever")]
+    listen: SocketAddr,
 }
 
 impl Arguments {
@@ -56,20 +66,27 @@ impl Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<Exit> {
+    if arguments.forever {
+        return forever::run(arguments, output).await;
+    }
     let request = upload::Request::parse(arguments.fields())?;
-    let deadline = Deadline::after(Duration::from_secs(arguments.deadline_seconds));
     let stop = Stop::listen()?;
     let context = boot::open_context(&Config::from_env()).await?;
-    let work = upload::run(&context, &request, deadline, stop.token());
+    let bounds =
+        Bounds { shutdown: stop.token(), ..Bounds::after(Duration::from_secs(arguments.deadline_seconds)) };
+    let work = upload::run(&context, &request, bounds);
     let token = stop.token();
-    let answer = tokio::select! {
-        answer = work => answer?,
+    let reply = tokio::select! {
+        reply = work => reply?,
         () = async { token.cancelled().await; tokio::time::sleep(GRACE).await } => {
             let told = "stopped: requests that were in flight did not end in time, their claims lapse by themselves";
             return Err(Failure::new(stop.exit().unwrap_or(Exit::Interrupted), told).hint("relay recover").into());
         }
     };
-    output.answer(&answer, || text(&answer, context.access.registry()))?;
+    output.reply(&reply, |answer| text(answer, context.access.registry()))?;
+    let Reply::Answer(answer) = reply else {
+        return Ok(Exit::Done);
+    };
     Ok(match stop.exit() {
         Some(exit) if answer.stopped == Stopped::Shutdown => exit,
         Some(_) | None if answer.errors_total > 0 => Exit::Failed,

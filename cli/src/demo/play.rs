@@ -5,14 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use shared::delivery::Deadline;
 use shared::delivery::limits::lease;
 use shared::domain::{ConversionId, ProviderKey};
-use shared::engine::Fields;
 use shared::engine::tasks::{confirm, recover, upload};
+use shared::engine::{Bounds, Fields};
 use shared::store::Change;
 use tokio::time::{sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use super::check::{CameBack, Evidence};
 use super::circuit::Watch;
@@ -184,7 +182,8 @@ impl Plot<'_> {
         }
         sleep(left).await;
         let request = recover::Request::parse(fields(&[("min_age_minutes", "0")]))?;
-        let answer = recover::run(&self.stage.context, &request, Deadline::after(RUN_LIMIT)).await?;
+        let answer = recover::run(&self.stage.context, &request, Bounds::after(RUN_LIMIT)).await?;
+        let answer = answer.answer().context("recovery was skipped")?;
         tell::recovered(self.story, &answer);
         self.recovered = Some(answer);
         Ok(())
@@ -204,9 +203,8 @@ impl Plot<'_> {
         for _ in 0..RECEIPT_ROUNDS_MAX {
             sleep(PROCESSING).await;
             let request = confirm::Request { early_minutes: EARLY_MINUTES, ..confirm::Request::default() };
-            let deadline = Deadline::after(RUN_LIMIT);
-            let answer =
-                confirm::run(&self.stage.context, &request, deadline, CancellationToken::new()).await?;
+            let reply = confirm::run(&self.stage.context, &request, Bounds::after(RUN_LIMIT)).await?;
+            let answer = reply.answer().context("confirmation was skipped")?;
             if answer.total == 0 {
                 break;
             }
@@ -230,8 +228,8 @@ impl Plot<'_> {
     async fn run_quietly(&mut self, title: &'static str) -> anyhow::Result<()> {
         let request = upload::Request::parse(fields(&[("mode", "worker"), ("provider_key", "google_ads")]))?;
         let started = Instant::now();
-        let deadline = Deadline::after(RUN_LIMIT);
-        let answer = upload::run(&self.stage.context, &request, deadline, CancellationToken::new()).await?;
+        let reply = upload::run(&self.stage.context, &request, Bounds::after(RUN_LIMIT)).await?;
+        let answer = reply.answer().context("the run was skipped")?;
         let seconds = started.elapsed().as_secs_f64();
         let moved = answer.completed + answer.failed + answer.submitted + answer.held;
         #[expect(clippy::cast_precision_loss, reason = "a few thousand")]

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 
 use serde_json::Value;
-use shared::domain::ConversionInput;
+use shared::domain::{ConversionInput, FieldError, read_json};
 
 use super::RECORD_BYTES_MAX;
 use super::record::{Origin, REJECT_REASON, Raw, Record, refused};
@@ -85,8 +85,13 @@ fn read(line: u64, bytes: &[u8]) -> Record {
         let text = String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
         return refused(line, Raw::Text(text), "is not UTF-8");
     };
-    match serde_json::from_str(text) {
-        Ok(Value::Object(mut object)) => {
+    match read_json(bytes) {
+        // As an object it would be written back with one of the two values alone.
+        Ok((_, twice)) if !twice.is_empty() => Record {
+            origin: Origin { line, raw: Raw::Text(text.trim().to_owned()) },
+            item: Err(vec![FieldError::new(twice[0].to_string(), "is given twice")]),
+        },
+        Ok((Value::Object(mut object), _)) => {
             object.remove(REJECT_REASON);
             let json = Value::Object(object);
             let item = ConversionInput::parse(&json);
@@ -98,12 +103,12 @@ fn read(line: u64, bytes: &[u8]) -> Record {
             };
             Record { origin: Origin { line, raw }, item }
         }
-        Ok(other) => Record {
+        Ok((other, _)) => Record {
             origin: Origin { line, raw: Raw::Text(text.trim().to_owned()) },
             item: ConversionInput::parse(&other),
         },
         Err(error) => {
-            let reason = format!("is not JSON, from column {} on", error.column());
+            let reason = format!("is not JSON, from column {} on", error.column);
             refused(line, Raw::Text(text.trim().to_owned()), reason)
         }
     }

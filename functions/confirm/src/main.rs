@@ -1,15 +1,8 @@
 //! The `confirm` function: reads the receipts of `SUBMITTED` conversions and brings each of them to its end.
 
-use shared::boot::{self, Function, InProduction};
-use shared::engine::tasks::confirm;
-
-const CONFIRM: Function = Function { name: "confirm", doors: &[], production: InProduction::Allowed };
+use shared::boot::{self, functions::CONFIRM};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    boot::serve(&CONFIRM, async |boot, call| {
-        let request = confirm::Request::parse(call.fields)?;
-        confirm::run(boot.context().await?, &request, call.deadline, call.shutdown).await
-    })
-    .await
+    boot::serve(&CONFIRM).await
 }

@@ -1,14 +1,8 @@
 //! The `migrate` function: brings the schema to the newest version. Invoked on deploy; it takes no fields.
 
-use shared::boot::{self, Function, InProduction};
-
-const MIGRATE: Function = Function { name: "migrate", doors: &[], production: InProduction::Allowed };
+use shared::boot::{self, functions::MIGRATE};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    boot::serve(&MIGRATE, async |boot, call| {
-        call.fields.finish(&["(none)"])?;
-        boot::migrate(&boot.config).await
-    })
-    .await
+    boot::serve(&MIGRATE).await
 }

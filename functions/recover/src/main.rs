@@ -1,19 +1,8 @@
 //! The `recover` function: puts back what crashed runs left, and redrives dead letters on request.
 
-use shared::boot::{self, Door, Function, InProduction};
-use shared::engine::tasks::recover;
-
-const RECOVER: Function = Function {
-    name: "recover",
-    doors: &[Door { method: "POST", path: "/api/cron/providers/recover-processing", says: &[] }],
-    production: InProduction::Allowed,
-};
+use shared::boot::{self, functions::RECOVER};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    boot::serve(&RECOVER, async |boot, call| {
-        let request = recover::Request::parse(call.fields)?;
-        recover::run(boot.context().await?, &request, call.deadline).await
-    })
-    .await
+    boot::serve(&RECOVER).await
 }

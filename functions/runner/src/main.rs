@@ -1,26 +1,8 @@
 //! The `runner` function: claims due conversions and uploads them. Schedules, direct invokes and HTTP.
 
-use shared::boot::{self, Door, Function, InProduction};
-use shared::engine::tasks::upload;
-
-const RUNNER: Function = Function {
-    name: "runner",
-    doors: &[
-        Door { method: "POST", path: "/api/cron/process-offline-conversions", says: &[("mode", "cron")] },
-        Door {
-            method: "POST",
-            path: "/api/workers/google-ads-oci",
-            says: &[("mode", "worker"), ("provider_key", "google_ads")],
-        },
-    ],
-    production: InProduction::Allowed,
-};
+use shared::boot::{self, functions::RUNNER};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    boot::serve(&RUNNER, async |boot, call| {
-        let request = upload::Request::parse(call.fields)?;
-        upload::run(boot.context().await?, &request, call.deadline, call.shutdown).await
-    })
-    .await
+    boot::serve(&RUNNER).await
 }

@@ -1,19 +1,8 @@
 //! The `seed` function: stores a site's provider credentials, sealed. Refused in production before anything is read.
 
-use shared::boot::{self, Door, Function, InProduction};
-use shared::engine::tasks::seed;
-
-const SEED: Function = Function {
-    name: "seed",
-    doors: &[Door { method: "POST", path: "/api/cron/providers/seed-credentials", says: &[] }],
-    production: InProduction::Refused,
-};
+use shared::boot::{self, functions::SEED};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    boot::serve(&SEED, async |boot, call| {
-        let request = seed::Request::parse(call.fields)?;
-        seed::run(boot.context().await?, &request).await
-    })
-    .await
+    boot::serve(&SEED).await
 }

@@ -30,6 +30,8 @@ begin
     join relay.delivery_group on delivery_group.group_id = hold.group_id
     where hold.lifted_at is null
       and hold.lifts_at is null
+      -- Credentials alone bring a site back.
+      and hold.code <> 'SITE_REMOVED'
       and (p_hold_id is null or hold.hold_id = p_hold_id)
       and (p_code is null or hold.code = p_code)
       and (p_provider_key is null or delivery_group.provider_key = p_provider_key)

@@ -5,18 +5,28 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::context::BootError;
+use super::http::HttpCall;
 use crate::delivery::Deadline;
-use crate::engine::{BadRequest, Fields};
+use crate::engine::{BadRequest, Bounds, Fields};
 use crate::store::StoreError;
 
 /// A call: what it says, until when, and what may end it early.
 pub struct Call {
     /// The fields of the event, the body or the query string.
     pub fields: Fields,
+    /// The call over HTTP as it came, where the function itself decides whom it lets in; there are no fields then.
+    pub http: Option<HttpCall>,
     /// When it has to be over.
     pub deadline: Deadline,
     /// Ends it early.
     pub shutdown: CancellationToken,
+}
+
+impl Call {
+    /// Its fields, and how long it may take.
+    pub fn into_parts(self) -> (Fields, Bounds) {
+        (self.fields, Bounds { deadline: self.deadline, shutdown: self.shutdown })
+    }
 }
 
 /// Why a call has no answer.
@@ -24,6 +34,8 @@ pub struct Call {
 pub enum CallError {
     /// It cannot be understood: the caller has to change it.
     BadRequest(String),
+    /// The caller did not show that it may call. Nothing says what was wrong.
+    Unauthorized,
     /// The database or its schema is not there for us: the same call may work later.
     Unavailable {
         /// All of it, for the log and for whoever invoked us directly.
@@ -35,19 +47,39 @@ pub enum CallError {
     Failed(String),
 }
 
+/// The function that decides by itself whom it lets in does not let this one in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Unauthorized")]
+pub(super) struct Unauthorized;
+
+/// A call that was not answered in its time. What was on its way may have been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not done in time: the same call can be made again")]
+pub(super) struct OutOfTime;
+
 impl CallError {
     /// Sorts a failure by what the caller can do about it. The causes go along: none of ours names a secret.
     pub fn new(error: &anyhow::Error) -> Self {
         if let Some(bad) = error.downcast_ref::<BadRequest>() {
             return Self::BadRequest(bad.to_string());
         }
+        if error.is::<Unauthorized>() {
+            return Self::Unauthorized;
+        }
         let told = format!("{error:#}");
         let brief = error.chain().find_map(|cause| {
             let booting = cause.downcast_ref::<BootError>().map(ToString::to_string);
             let stored = cause.downcast_ref::<StoreError>().filter(|error| {
-                matches!(error, StoreError::Unavailable(_) | StoreError::Busy(_) | StoreError::WrongSchema(_))
+                matches!(
+                    error,
+                    StoreError::Unavailable(_)
+                        | StoreError::Busy(_)
+                        | StoreError::WrongSchema(_)
+                        | StoreError::NoPartition(_)
+                )
             });
-            booting.or_else(|| stored.map(ToString::to_string))
+            let late = cause.downcast_ref::<OutOfTime>().map(ToString::to_string);
+            booting.or(late).or_else(|| stored.map(ToString::to_string))
         });
         match brief {
             Some(brief) => Self::Unavailable { told, brief },
@@ -59,6 +91,7 @@ impl CallError {
     pub fn message(&self) -> &str {
         match self {
             Self::BadRequest(told) | Self::Unavailable { told, .. } | Self::Failed(told) => told,
+            Self::Unauthorized => "Unauthorized",
         }
     }
 
@@ -66,6 +99,7 @@ impl CallError {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::BadRequest(_) => "BadRequest",
+            Self::Unauthorized => "Unauthorized",
             Self::Unavailable { .. } => "Unavailable",
             Self::Failed(_) => "Failed",
         }
@@ -97,7 +131,26 @@ pub(super) fn event_fields(event: Value) -> Result<Fields, BadRequest> {
         }
         fields = detail;
     }
-    Ok(Fields::new(fields))
+    writable(fields).map(Fields::new)
+}
+
+/// Refuses texts with the one character that no database's text can hold.
+pub(super) fn writable(fields: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
+    fn is_writable(value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+            Value::String(text) => !text.contains('\0'),
+            Value::Array(values) => values.iter().all(is_writable),
+            Value::Object(fields) => fields.values().all(is_writable),
+        }
+    }
+    match fields.iter().find(|(_, value)| !is_writable(value)) {
+        Some((name, _)) => {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+            Err(BadRequest(format!("{name} must not contain the character NUL")))
+        }
+        None => Ok(fields),
+    }
 }
 
 /// Milliseconds of the epoch, as Lambda tells its deadline, on our clock.

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::config::{AppEnv, Config, ConfigError, ProviderConfig};
 use super::migrate::NEWEST_MIGRATION;
+use super::telemetry::start_figures;
 use crate::delivery::Access;
-use crate::engine::Context;
+use crate::engine::{Context, Tasks};
 use crate::providers::Registry;
 use crate::providers::google_ads::{GoogleAds, GoogleConfig};
 use crate::providers::http::{ClientError, build_client};
@@ -64,7 +65,15 @@ pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let registry = registry(&providers)?;
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
-    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout })
+    let settings = Arc::new(config.task_settings(&Tasks::of(&registry))?);
+    Ok(Context {
+        store,
+        access: Arc::new(access),
+        registry,
+        http_timeout: providers.http_timeout,
+        settings,
+        figures: start_figures(config),
+    })
 }
 
 /// The platforms of this program.
@@ -89,7 +98,7 @@ pub(super) fn install_tls() {
 }
 
 /// Whether this program and this database belong together.
-fn check(deployment: &Deployment, app_env: AppEnv) -> Result<(), BootError> {
+pub(super) fn check(deployment: &Deployment, app_env: AppEnv) -> Result<(), BootError> {
     match deployment.environment.as_deref() {
         Some(environment) if environment == app_env.as_str() => {}
         Some(environment) => {
@@ -125,11 +134,11 @@ fn version(text: &str) -> Vec<u64> {
     text.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
-fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'static str), ConfigError> {
+pub(super) fn key_source(config: &Config) -> Result<(Box<dyn KeySource>, &'static str), ConfigError> {
     match config.vault_key()? {
         Some(key) => match LocalKey::new(&key) {
             Ok(key) => Ok((Box::new(key), "local")),
-            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY", reason: wrong.to_string() }),
+            Err(wrong) => Err(ConfigError { setting: "VAULT_KEY".into(), reason: wrong.to_string() }),
         },
         None => Ok((Box::new(NoKey), "none")),
     }

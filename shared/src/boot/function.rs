@@ -1,27 +1,25 @@
-//! A function on AWS Lambda: receives events, opens its door to those who may come in, calls its task, answers.
+//! What a function is: its name, its doors, who may come in, and what it does. The same table stands behind Lambda and
+//! `relay serve`.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{Mutex, OnceCell};
-use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, error, info_span};
+use tokio::sync::OnceCell;
 
-use super::authentication::{Secrets, TurnedAway};
-use super::call::{Call, CallError, event_fields, until};
+use super::authentication::Secrets;
+use super::call::Call;
 use super::config::{AppEnv, Config};
 use super::context::open_context;
-use super::http::{BODY_MAX, HttpAnswer, HttpCall};
-use super::telemetry::{Output, start_telemetry};
-use crate::delivery::Deadline;
-use crate::engine::{Context, Fields};
+use super::health::Health;
+use crate::engine::{Context, Pulse};
 
 /// What a function is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Function {
     /// Its name: folder, crate, binary and resource.
     pub name: &'static str,
@@ -29,7 +27,17 @@ pub struct Function {
     pub doors: &'static [Door],
     /// Whether it is refused in production, before anything is read.
     pub production: InProduction,
+    /// Who may come in over HTTP. A direct invoke is authenticated by IAM.
+    pub callers: Callers,
+    /// What it does. A pointer, so that a binary links the functions that it names and no other.
+    pub handler: Handler,
 }
+
+/// Does what a function does.
+pub type Handler = for<'a> fn(&'a Boot, Call) -> Handling<'a>;
+
+/// A call that is being answered.
+pub type Handling<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Answer>> + Send + 'a>>;
 
 /// Whether a function may run in production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +46,17 @@ pub enum InProduction {
     Allowed,
     /// It may not.
     Refused,
+}
+
+/// Who may come in over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Callers {
+    /// Whoever shows the cron secret or the internal one.
+    WithSecret,
+    /// Whom the function itself lets in: it gets the call as it came, without fields.
+    OfItsOwnChoice,
+    /// Anybody. Such a function reads nothing of the call but what its path says.
+    Anybody,
 }
 
 /// A path that leads to a function.
@@ -51,23 +70,67 @@ pub struct Door {
     pub says: &'static [(&'static str, &'static str)],
 }
 
-/// HTTP APIs wait 30 s for their function; a run that came this way is over before.
-const HTTP_DEADLINE: Duration = Duration::from_secs(25);
+/// What a function answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The status over HTTP; who invoked directly gets the document alone.
+    pub status: u16,
+    /// The document.
+    pub body: Value,
+}
 
-/// Lambda posts the answer after the handler has returned; an early exit leaves it the time.
-const ANSWER_TIME: Duration = Duration::from_millis(500);
+impl Answer {
+    /// 200: the job ran.
+    pub fn done(body: &impl Serialize) -> anyhow::Result<Self> {
+        Self::with(200, body)
+    }
+
+    /// Another status.
+    pub fn with(status: u16, body: &impl Serialize) -> anyhow::Result<Self> {
+        let body = serde_json::to_value(body).context("the answer cannot be written as JSON")?;
+        Ok(Self { status, body })
+    }
+}
+
+impl Function {
+    /// Whether it is refused in this environment.
+    pub(super) fn is_forbidden(&self, app_env: AppEnv) -> bool {
+        self.production == InProduction::Refused && app_env == AppEnv::Production
+    }
+
+    /// What whoever calls it there is told.
+    pub(super) fn forbidden(&self) -> String {
+        format!("{} is refused in production: use `relay credentials put`", self.name)
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// What a function has at hand, opened when it is first needed.
 pub struct Boot {
     /// The settings.
     pub config: Config,
+    pub(super) secrets: Secrets,
+    pub(super) health: Health,
     context: OnceCell<Context>,
 }
 
 impl Boot {
     /// With these settings, and nothing open yet.
     pub fn new(config: Config) -> Self {
-        Self { config, context: OnceCell::new() }
+        let secrets = Secrets::read(&config);
+        Self { config, secrets, health: Health::default(), context: OnceCell::new() }
+    }
+
+    /// The same for a process that lives for a loop: it is ready only while that lives.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Arc<Pulse>) -> Self {
+        self.health.pulse = Some(pulse);
+        self
     }
 
     /// What tasks work with; opened once, and again on the next call where that failed.
@@ -76,144 +139,5 @@ impl Boot {
     /// A [`BootError`](super::BootError).
     pub async fn context(&self) -> anyhow::Result<&Context> {
         Ok(self.context.get_or_try_init(|| open_context(&self.config)).await?)
-    }
-}
-
-/// Serves a function until its process ends. `task` gets each call that may come in, and gives the answer.
-///
-/// # Errors
-/// Where this is no Lambda, or its runtime API does not answer.
-pub async fn serve<A: Serialize>(
-    function: &Function,
-    task: impl AsyncFn(&Boot, Call) -> anyhow::Result<A>,
-) -> anyhow::Result<()> {
-    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
-        bail!(
-            "{} is a Lambda function: start it with `cargo lambda watch`, or use the `relay` command line",
-            function.name
-        );
-    }
-    start_telemetry(Output::Stdout, "info");
-    let boot = Boot::new(Config::from_env());
-    let secrets = Secrets::read(&boot.config);
-    let shutdown = CancellationToken::new();
-    let working = Arc::new(Mutex::new(()));
-    tokio::spawn(stop_on_sigterm(shutdown.clone(), Arc::clone(&working)));
-    let handler = service_fn(async |event: LambdaEvent<Value>| {
-        let _working = working.lock().await;
-        let span = info_span!("call", function = function.name, request.id = event.context.request_id);
-        let deadline = until(event.context.deadline);
-        answer(function, &boot, &secrets, &task, event.payload, deadline, &shutdown).instrument(span).await
-    });
-    lambda_runtime::run(handler)
-        .await
-        .map_err(|error| anyhow::anyhow!(error))
-        .context("the Lambda runtime API failed")
-}
-
-/// A host that stops its containers by signal gets the run's end, and then the process's.
-async fn stop_on_sigterm(shutdown: CancellationToken, working: Arc<Mutex<()>>) {
-    let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-        return;
-    };
-    signal.recv().await;
-    shutdown.cancel();
-    let _idle = working.lock().await;
-    tokio::time::sleep(ANSWER_TIME).await;
-    std::process::exit(0);
-}
-
-async fn answer<A: Serialize>(
-    function: &Function,
-    boot: &Boot,
-    secrets: &Secrets,
-    task: &impl AsyncFn(&Boot, Call) -> anyhow::Result<A>,
-    event: Value,
-    deadline: Duration,
-    shutdown: &CancellationToken,
-) -> Result<Value, Diagnostic> {
-    let http = HttpCall::from_event(&event);
-    let forbidden =
-        function.production == InProduction::Refused && boot.config.app_env() == AppEnv::Production;
-    let Some(http) = http else {
-        let called = if forbidden {
-            Err(CallError::Failed(forbidden_in_production(function)))
-        } else {
-            match event_fields(event) {
-                Ok(fields) => call(boot, task, fields, deadline, shutdown).await,
-                Err(bad) => Err(CallError::BadRequest(bad.to_string())),
-            }
-        };
-        return called.map_err(|error| {
-            error!(kind = error.kind(), error = error.message(), "the call failed");
-            Diagnostic { error_type: error.kind().to_owned(), error_message: error.message().to_owned() }
-        });
-    };
-    if forbidden {
-        return Ok(HttpAnswer::error(403, forbidden_in_production(function)).into_event());
-    }
-    let answer = match enter(function, secrets, &http) {
-        Ok(fields) => match call(boot, task, fields, deadline.min(HTTP_DEADLINE), shutdown).await {
-            Ok(body) => HttpAnswer { status: 200, body },
-            Err(error) => refuse(&error),
-        },
-        Err(answer) => answer,
-    };
-    Ok(answer.into_event())
-}
-
-fn forbidden_in_production(function: &Function) -> String {
-    format!("{} is refused in production: use `relay credentials put`", function.name)
-}
-
-/// From the path to the fields, in the order in which a caller is turned away.
-fn enter(function: &Function, secrets: &Secrets, http: &HttpCall) -> Result<Fields, HttpAnswer> {
-    let at_path: Vec<&Door> = function.doors.iter().filter(|door| door.path == http.path).collect();
-    if at_path.is_empty() {
-        return Err(HttpAnswer::error(404, "no such path"));
-    }
-    let Some(door) = at_path.iter().find(|door| door.method == http.method) else {
-        return Err(HttpAnswer::error(405, format!("the method must be {}", at_path[0].method)));
-    };
-    secrets.check(&http.headers).map_err(|turned_away| match turned_away {
-        TurnedAway::NotConfigured => HttpAnswer::error(500, "CRON_SECRET not configured"),
-        TurnedAway::Unauthorized => HttpAnswer::error(401, "Unauthorized"),
-    })?;
-    if http.body.len() > BODY_MAX {
-        return Err(HttpAnswer::error(413, format!("the body must be at most {BODY_MAX} bytes")));
-    }
-    let mut fields = http.fields().map_err(|bad| HttpAnswer::error(400, bad.to_string()))?;
-    for (name, value) in door.says {
-        fields.say(name, value).map_err(|bad| HttpAnswer::error(400, bad.to_string()))?;
-    }
-    Ok(fields)
-}
-
-async fn call<A: Serialize>(
-    boot: &Boot,
-    task: &impl AsyncFn(&Boot, Call) -> anyhow::Result<A>,
-    fields: Fields,
-    deadline: Duration,
-    shutdown: &CancellationToken,
-) -> Result<Value, CallError> {
-    let call = Call { fields, deadline: Deadline::after(deadline), shutdown: shutdown.clone() };
-    let answered = match task(boot, call).await {
-        Ok(answer) => serde_json::to_value(answer).context("the answer cannot be written as JSON"),
-        Err(error) => Err(error),
-    };
-    answered.map_err(|error| CallError::new(&error))
-}
-
-fn refuse(error: &CallError) -> HttpAnswer {
-    match error {
-        CallError::BadRequest(told) => HttpAnswer::error(400, told),
-        CallError::Unavailable { told, brief } => {
-            error!(error = told, "the call failed");
-            HttpAnswer::error(503, brief)
-        }
-        CallError::Failed(told) => {
-            error!(error = told, "the call failed");
-            HttpAnswer::error(500, "the call failed: see the log")
-        }
     }
 }

@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
+use super::call::writable;
+use crate::domain::read_json;
 use crate::engine::{BadRequest, Fields};
+use crate::providers::trace::{TRACEPARENT, Trace};
 
 /// Largest body: 1 MiB.
-pub(super) const BODY_MAX: usize = 1024 * 1024;
+pub const BODY_MAX: usize = 1024 * 1024;
 
 /// A call over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,19 +36,46 @@ pub struct HttpAnswer {
     pub status: u16,
     /// The document.
     pub body: Value,
+    /// By their names in lower case; what every answer carries is among them.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl HttpAnswer {
+    /// A document.
+    pub fn new(status: u16, body: Value) -> Self {
+        let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
+        Self { status, body, headers: headers.map(|(name, value)| (name, value.to_owned())).to_vec() }
+    }
+
     /// A fault: `{"error":"…"}`.
     pub fn error(status: u16, message: impl Into<String>) -> Self {
-        Self { status, body: json!({ "error": message.into() }) }
+        Self::new(status, json!({ "error": message.into() }))
+    }
+
+    /// 413: more than [`BODY_MAX`].
+    pub fn too_large() -> Self {
+        Self::error(413, format!("the body must be at most {BODY_MAX} bytes"))
+    }
+
+    /// 401, in the same words whatever was wrong.
+    pub(super) fn unauthorized() -> Self {
+        Self::error(401, "Unauthorized")
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// As API Gateway takes it.
     pub(super) fn into_event(self) -> Value {
+        let headers: Map<_, _> =
+            self.headers.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
         json!({
             "statusCode": self.status,
-            "headers": { "content-type": "application/json", "cache-control": "no-store" },
+            "headers": headers,
             "body": self.body.to_string(),
             "isBase64Encoded": false,
         })
@@ -53,6 +83,12 @@ impl HttpAnswer {
 }
 
 impl HttpCall {
+    /// The trace that its caller, or AWS on the way, says it belongs to.
+    pub fn trace(&self) -> Option<Trace> {
+        let caller = self.headers.get(TRACEPARENT).and_then(|header| Trace::from_traceparent(header));
+        caller.or_else(|| Trace::from_xray(self.headers.get("x-amzn-trace-id")?))
+    }
+
     /// Reads an event, if it is one of HTTP.
     pub(super) fn from_event(event: &Value) -> Option<Self> {
         let http = event.get("requestContext")?.get("http")?;
@@ -89,8 +125,11 @@ impl HttpCall {
         let mut fields = if self.body.is_empty() {
             Map::new()
         } else {
-            match serde_json::from_slice(&self.body) {
-                Ok(Value::Object(fields)) => fields,
+            match read_json(&self.body) {
+                Ok((_, twice)) if !twice.is_empty() => {
+                    return Err(BadRequest(format!("{} is given twice", twice[0])));
+                }
+                Ok((Value::Object(fields), _)) => fields,
                 Ok(_) | Err(_) => return Err(BadRequest("the body must be a JSON object".to_owned())),
             }
         };
@@ -103,6 +142,6 @@ impl HttpCall {
                 return Err(BadRequest(format!("{name} is given twice")));
             }
         }
-        Ok(Fields::new(fields))
+        writable(fields).map(Fields::new)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Safe to run twice and by two at once: each transaction begins by taking the migration's lock.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,8 +13,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
-use super::config::Config;
-use super::context::{BootError, check_program, install_tls};
+use super::config::{AppEnv, Config};
+use super::context::{BootError, check_program, install_tls, registry};
+use crate::engine::Tasks;
 use crate::store::connect_once;
 
 /// Every file of `migrations/`, by its path there, in order.
@@ -72,20 +74,12 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     let mut client = connect_once(&config.database()?).await?;
     let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION.to_owned(), ..Migrated::default() };
 
-    let_it_settle(&mut client, async |tx| Ok(tx.batch_execute(file(GROUND)).await?)).await.context(GROUND)?;
+    let_it_settle(&mut client, |tx| Box::pin(async { Ok(tx.batch_execute(file(GROUND)).await?) }))
+        .await
+        .context(GROUND)?;
     let environment = config.app_env();
-    let_it_settle(&mut client, async |tx| {
-        tx.batch_execute(file(OWNER)).await?;
-        let row = tx.query_one("select relay.stamp_environment($1)", &[&environment.as_str()]).await?;
-        let stamped: &str = row.get(0);
-        if stamped != environment.as_str() {
-            let database = stamped.to_owned();
-            return Err(BootError::Environment { program: environment, database }.into());
-        }
-        Ok(())
-    })
-    .await?;
-    let applied = let_it_settle(&mut client, async |tx| read_newest_migration(tx).await).await?;
+    let_it_settle(&mut client, |tx| Box::pin(stamp_environment(tx, environment))).await?;
+    let applied = let_it_settle(&mut client, |tx| Box::pin(read_newest_migration(tx))).await?;
     if let Some(newer) = applied.filter(|applied| applied.as_str() > NEWEST_MIGRATION) {
         info!(migration = newer, "the schema is newer than this program and stays as it is");
         done.schema = newer;
@@ -93,21 +87,43 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     }
 
     for (name, sql) in numbered() {
-        let applied = let_it_settle(&mut client, async |tx| apply_numbered(tx, name, sql).await).await;
+        let applied = let_it_settle(&mut client, |tx| Box::pin(apply_numbered(tx, name, sql))).await;
         if applied.with_context(|| name.to_owned())? {
             info!(migration = name, "applied {name}");
             done.migrations.push(name.to_owned());
         }
     }
     done.functions =
-        let_it_settle(&mut client, async |tx| apply_functions(tx).await).await.context("functions")?;
-    done.partitions = let_it_settle(&mut client, async |tx| {
-        tx.batch_execute(file(OWNER)).await?;
-        Ok(tx.query_one("select relay.keep_partitions($1)", &[&WEEKS_AHEAD]).await?.get(0))
-    })
-    .await
-    .context("partitions")?;
+        let_it_settle(&mut client, |tx| Box::pin(apply_functions(tx))).await.context("functions")?;
+    done.partitions =
+        let_it_settle(&mut client, |tx| Box::pin(keep_partitions(tx))).await.context("partitions")?;
+    let registry = registry(&config.providers()?)?;
+    let tasks = Tasks::of(&registry);
+    let keys: Vec<String> = tasks.scheduled().map(|task| task.descriptor.key.as_str().to_owned()).collect();
+    let_it_settle(&mut client, |tx| Box::pin(register_tasks(tx, keys.clone()))).await.context("tasks")?;
     Ok(done)
+}
+
+async fn stamp_environment(tx: &Transaction<'_>, environment: AppEnv) -> anyhow::Result<()> {
+    tx.batch_execute(file(OWNER)).await?;
+    let row = tx.query_one("select relay.stamp_environment($1)", &[&environment.as_str()]).await?;
+    let stamped: &str = row.get(0);
+    if stamped != environment.as_str() {
+        let database = stamped.to_owned();
+        return Err(BootError::Environment { program: environment, database }.into());
+    }
+    Ok(())
+}
+
+async fn keep_partitions(tx: &Transaction<'_>) -> anyhow::Result<i32> {
+    tx.batch_execute(file(OWNER)).await?;
+    Ok(tx.query_one("select relay.keep_partitions($1)", &[&WEEKS_AHEAD]).await?.get(0))
+}
+
+async fn register_tasks(tx: &Transaction<'_>, keys: Vec<String>) -> anyhow::Result<()> {
+    tx.batch_execute(file(OWNER)).await?;
+    tx.query_one("select relay.register_tasks($1)", &[&keys]).await?;
+    Ok(())
 }
 
 /// The numbered lane, the ground excepted: it is laid every time.
@@ -130,10 +146,13 @@ async fn read_newest_migration(tx: &Transaction<'_>) -> anyhow::Result<Option<St
     Ok(row.get("name"))
 }
 
+/// What is done in one transaction. Boxed: a host with several threads has to see that it may move between them.
+type Work<'t, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 't>>;
+
 /// One transaction under the migration's lock, tried again where a lock was not to be had.
 async fn let_it_settle<T>(
     client: &mut Client,
-    work: impl AsyncFn(&Transaction<'_>) -> anyhow::Result<T>,
+    work: impl for<'t> Fn(&'t Transaction<'_>) -> Work<'t, T>,
 ) -> anyhow::Result<T> {
     let mut tries = 0;
     loop {

@@ -9,6 +9,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::ingest::KnownSites;
 use crate::domain::{FieldError, KeyVersion, ProviderKey, Secret, SiteId};
 use crate::providers::{AccessToken, Account, AccountOptions, Provider, Registry, TokenError};
 use crate::store::{AccountFacts, SealedCredentials, Store, StoreError, StoredKey};
@@ -27,6 +28,7 @@ pub struct Access {
     registry: Registry,
     key_source: &'static str,
     tokens: Mutex<HashMap<String, TokenPlace>>,
+    known_sites: KnownSites,
 }
 
 /// One token, behind a lock that is held while it is fetched: those who come meanwhile wait for the same one.
@@ -67,12 +69,23 @@ fn list(errors: &[FieldError]) -> String {
 impl Access {
     /// `key_source` names what wraps data keys (`kms` or `local`), as it is kept beside each key.
     pub fn new(store: Store, vault: Vault, registry: Registry, key_source: &'static str) -> Self {
-        Self { store, vault, registry, key_source, tokens: Mutex::new(HashMap::new()) }
+        let (tokens, known_sites) = (Mutex::default(), KnownSites::default());
+        Self { store, vault, registry, key_source, tokens, known_sites }
     }
 
     /// The database that they are kept in.
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What opens and seals.
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The sites that sign what they send, as they were seconds ago.
+    pub(super) fn known_sites(&self) -> &KnownSites {
+        &self.known_sites
     }
 
     /// The platforms of this process.
@@ -128,6 +141,18 @@ impl Access {
         let wrapped = WrappedKey(sealed.key.wrapped.clone());
         let credentials = self.vault.open(&wrapped, binding, &sealed.sealed).await?;
         adapter.open_account(&credentials, options).map_err(AccessError::Credentials)
+    }
+
+    /// Forgets the shared access token of a site's account, so that none outlives its credentials; whether there was one. A
+    /// site that shares the grant has its token fetched again.
+    pub async fn forget_token(
+        &self,
+        site: SiteId,
+        provider: ProviderKey,
+        sealed: &SealedCredentials,
+    ) -> Result<bool, AccessError> {
+        let account = self.open_account(site, provider, sealed, &AccountOptions::default()).await?;
+        Ok(self.store.delete_access_token(account.token_key()).await?)
     }
 
     /// The account's access token: this process's, else the shared one, else a new one, which is then shared.
@@ -221,7 +246,8 @@ impl Access {
         Arc::clone(tokens.entry(token_key.to_owned()).or_default())
     }
 
-    async fn newest_key(&self) -> Result<StoredKey, AccessError> {
+    /// The newest data key; the first one is made where there is none.
+    pub(super) async fn newest_key(&self) -> Result<StoredKey, AccessError> {
         if let Some(key) = self.store.read_newest_vault_key().await? {
             return Ok(key);
         }

@@ -18,6 +18,7 @@ use super::run::Runner;
 use crate::domain::{ErrorCode, HoldScope, ProviderKey, RunId};
 use crate::providers::{
     AccessToken, Account, AccountOptions, QuotaScope, Receipt, ReceiptState, SendError, TokenError,
+    trace::carry,
 };
 use crate::store::{DueReceipt, Postponed, ReceiptScope, StoreError, ThrottleScope};
 
@@ -70,7 +71,7 @@ impl Runner {
                 }
                 let mut questions = JoinSet::new();
                 for receipt in due {
-                    questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
+                    questions.spawn(carry(Question::run(Arc::clone(&runner), run, *provider, receipt)));
                 }
                 while let Some(asked) = questions.join_next().await {
                     match asked {

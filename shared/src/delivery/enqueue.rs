@@ -63,12 +63,34 @@ impl Producer {
         now: Timestamp,
     ) -> Result<Vec<ItemAnswer>, StoreError> {
         let sites = self.read_sites(&items).await?;
+        self.take_in(items, &sites, now).await
+    }
+
+    /// The same for items that are all of one site, of which all is known that the door needs: one round trip.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn enqueue_of_site(
+        &self,
+        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
+        site: &SiteDefaults,
+        now: Timestamp,
+    ) -> Result<Vec<ItemAnswer>, StoreError> {
+        self.take_in(items, &HashMap::from([(site.site, site.clone())]), now).await
+    }
+
+    async fn take_in(
+        &self,
+        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
+        sites: &HashMap<SiteId, SiteDefaults>,
+        now: Timestamp,
+    ) -> Result<Vec<ItemAnswer>, StoreError> {
         let mut new = Vec::with_capacity(items.len());
         let mut answers = Vec::with_capacity(items.len());
         // For each conversion that goes in: the item that it came from.
         let mut origins = Vec::with_capacity(items.len());
         for item in items {
-            let admitted = item.and_then(|input| self.admit(input, &sites, now));
+            let admitted = item.and_then(|input| self.admit(input, sites, now));
             answers.push(match admitted {
                 Ok((conversions, dropped)) => {
                     origins.extend(conversions.iter().map(|_| answers.len()));

@@ -179,6 +179,7 @@ impl Upload {
                     | StoreError::NotPermitted(_)
                     | StoreError::BadArgument(_)
                     | StoreError::NoPartition(_)
+                    | StoreError::LockLost
                     | StoreError::Refused(_)
                     | StoreError::Unexpected(_),
                 )) => return answer,

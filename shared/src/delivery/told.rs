@@ -10,7 +10,7 @@ use rand::seq::SliceRandom as _;
 
 use super::claimed::Part;
 use super::confirm::Question;
-use super::decide::{settled, unconfirmed};
+use super::decide::{end_erased, settled, unconfirmed};
 use super::decision::{Decision, decide_answer};
 use super::part_number::{PartNumber, PartNumbers, Reading};
 use super::receipts::{ByAccount, Chance, Resolved, Told, count_again, resolve};
@@ -148,6 +148,7 @@ impl Question {
                 (None, Resolved::Said(_)) => {}
             }
         }
+        end_erased(&part.rows, &mut decision.rows);
         self.done.settled += 1;
         self.settle(part, decision).await
     }

@@ -107,6 +107,6 @@ impl Store {
             .build()
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         drop(pool.get().await?);
-        Ok(Self { pool: Arc::new(pool) })
+        Ok(Self { pool: Arc::new(pool), fence: None })
     }
 }

@@ -1,5 +1,8 @@
 //! What this database is, and its upkeep.
 
+use std::time::Duration;
+
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError};
@@ -15,7 +18,48 @@ pub struct Deployment {
     pub oldest_program: Option<String>,
 }
 
+/// How long ago a task last succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskQuiet {
+    /// Which task.
+    pub task_key: String,
+    /// Since its last success, or since it was registered.
+    pub quiet: Duration,
+    /// Whether somebody stopped it.
+    pub is_paused: bool,
+}
+
+fn deployment(row: &Row) -> Deployment {
+    Deployment {
+        environment: row.get("environment"),
+        newest_migration: row.get("newest_migration"),
+        oldest_program: row.get("oldest_program"),
+    }
+}
+
 impl Store {
+    /// Reads what this database is, and how long its tasks have been quiet: all that readiness is about, in one round trip.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongSchema`] where it was never migrated, or not so far.
+    pub async fn read_readiness(&self) -> Result<(Deployment, Vec<TaskQuiet>), StoreError> {
+        let row = self
+            .query_one(
+                "select environment, newest_migration, oldest_program, task_keys, quiet_seconds, paused \
+                 from relay.read_readiness()",
+                &[],
+            )
+            .await?;
+        let keys: Vec<String> = row.get("task_keys");
+        let quiet: Vec<f64> = row.get("quiet_seconds");
+        let paused: Vec<bool> = row.get("paused");
+        let tasks = keys.into_iter().zip(quiet).zip(paused).map(|((task_key, quiet), is_paused)| {
+            let quiet = Duration::try_from_secs_f64(quiet).unwrap_or(Duration::MAX);
+            TaskQuiet { task_key, quiet, is_paused }
+        });
+        Ok((deployment(&row), tasks.collect()))
+    }
+
     /// Reads what this database is.
     ///
     /// # Errors
@@ -27,20 +71,7 @@ impl Store {
                 &[],
             )
             .await?;
-        Ok(Deployment {
-            environment: row.get("environment"),
-            newest_migration: row.get("newest_migration"),
-            oldest_program: row.get("oldest_program"),
-        })
-    }
-
-    /// Walks on through what waits by `limit` rows (1 to 1,000,000): ends what is past its time, and puts first what
-    /// expires within 48 hours. How many conversions ended.
-    pub async fn expire_conversions(&self, limit: i32) -> Result<u64, StoreError> {
-        let row = self
-            .query_one("select expired from relay.expire_conversions($1)", &[(&limit, Type::INT4)])
-            .await?;
-        Ok(u64::try_from(row.get::<_, i32>("expired")).unwrap_or(0))
+        Ok(deployment(&row))
     }
 
     /// Sets how long circuits stay open, in seconds (1 to 86,400); a fifth of it comes on top at random.

@@ -1,7 +1,8 @@
 //! Why a call to the database failed, one variant for each thing that a caller does about it.
 //!
 //! SQLSTATEs of our own: `CR001` an argument out of its range, `CR002` arrays that do not fit the claim, `CR005` a
-//! change to the ledger that is none of its one closing, `CR006` a week that has no partition.
+//! change to the ledger that is none of its one closing, `CR006` a week that has no partition, `CR007` a lock that has
+//! another owner.
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
@@ -24,6 +25,9 @@ pub enum StoreError {
     /// This login may not do that.
     #[error("the database does not permit this to the login of DATABASE_URL")]
     NotPermitted(#[source] Said),
+    /// The lock of an exclusive task has another owner by now: nothing was written.
+    #[error("the task's lock has another owner by now")]
+    LockLost,
     /// We called a function with what it does not take.
     #[error("the database refused an argument")]
     BadArgument(#[source] Said),
@@ -67,6 +71,8 @@ impl From<tokio_postgres::Error> for StoreError {
         let said = Said::new(said);
         if is_of(&["CR001", "CR002", "CR005"]) {
             Self::BadArgument(said)
+        } else if is_of(&["CR007"]) {
+            Self::LockLost
         } else if is_of(&["CR006"]) || said.message.starts_with("no partition of relation") {
             Self::NoPartition(said)
         } else if is_of(&[SqlState::LOCK_NOT_AVAILABLE.code(), "40"]) {
@@ -94,7 +100,11 @@ impl From<tokio_postgres::Error> for StoreError {
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => Self::from(error),
+            // Whatever refuses a connection, there is none.
+            PoolError::Backend(error) => match error.as_db_error().map(Said::new) {
+                Some(said) => Self::Unavailable(Box::new(said)),
+                None => Self::Unavailable(Box::new(error)),
+            },
             error @ (PoolError::Timeout(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified

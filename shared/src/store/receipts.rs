@@ -240,16 +240,20 @@ fn claimed_rows(row: &Row) -> Vec<ClaimedRow> {
     let targets: Vec<Option<i64>> = row.get("targets");
     let omitted: Vec<i16> = row.get("omitted");
     let mut payloads = row.get::<_, Vec<Payload>>("payloads").into_iter();
-    let claimed = ids.into_iter().enumerate().map(|(place, id)| ClaimedRow {
-        conversion_id: ConversionId(id),
-        retry_count: u8::try_from(retry_counts[place]).unwrap_or(u8::MAX),
-        request_failures: 0,
-        maybe_delivered: true,
-        target: targets[place],
-        conversion: payloads.next().and_then(|payload| payload.0),
-        omitted: Omitted::from_bits(omitted[place]),
-        part: None,
-        action_key: String::new(),
+    let claimed = ids.into_iter().enumerate().map(|(place, id)| {
+        let payload = payloads.next();
+        ClaimedRow {
+            conversion_id: ConversionId(id),
+            retry_count: u8::try_from(retry_counts[place]).unwrap_or(u8::MAX),
+            request_failures: 0,
+            maybe_delivered: true,
+            target: targets[place],
+            is_erased: payload.as_ref().is_some_and(|payload| payload.is_erased),
+            conversion: payload.and_then(|payload| payload.conversion),
+            omitted: Omitted::from_bits(omitted[place]),
+            part: None,
+            action_key: String::new(),
+        }
     });
     claimed.collect()
 }

@@ -17,6 +17,8 @@ pub enum Purpose {
     Credentials,
     /// A short-lived token that was got with them, shared between processes.
     AccessToken,
+    /// The key with which a site signs what it sends to us.
+    IngestKey,
 }
 
 /// Where a sealed value belongs. All of it is authenticated and none of it is stored with the value.
@@ -26,7 +28,7 @@ pub struct Binding<'a> {
     pub purpose: Purpose,
     /// The site that it belongs to.
     pub site: Uuid,
-    /// The key of the provider that it is for.
+    /// The key of the provider that it is for; empty where it is for none.
     pub provider: &'a str,
     /// The version of the data key that seals it.
     pub key_version: KeyVersion,
@@ -37,6 +39,7 @@ impl Binding<'_> {
         let purpose: &[u8] = match self.purpose {
             Purpose::Credentials => b"credentials",
             Purpose::AccessToken => b"access_token",
+            Purpose::IngestKey => b"ingest_key",
         };
         let version = self.key_version.0.to_be_bytes();
         associated_data(&[purpose, APP.as_bytes(), self.site.as_bytes(), self.provider.as_bytes(), &version])

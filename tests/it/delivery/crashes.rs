@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
 use tests::binaries::binary;
 use tests::lambda::LambdaProcess;
@@ -128,9 +129,9 @@ async fn a_run_that_is_told_to_stop_gives_back_what_it_did_not_start() -> anyhow
         json!({ "mode": "worker", "provider_key": "google_ads" }),
     ))?;
 
-    let deadline = shared::delivery::Deadline::after(Duration::from_secs(5));
-    let answer =
-        shared::engine::tasks::upload::run(&world.context, &request, deadline, Default::default()).await?;
+    let bounds = shared::engine::Bounds::after(Duration::from_secs(5));
+    let reply = shared::engine::tasks::upload::run(&world.context, &request, bounds).await?;
+    let answer = reply.answer().context("skipped")?;
 
     assert!(answer.released > 0, "{answer:?}");
     assert_eq!(world.number("select sum(retry_count) from relay.ready").await?, 0);

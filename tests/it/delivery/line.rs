@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use shared::domain::{ClaimToken, Class, Omitted, Outcome, ProviderKey};
 use shared::store::{CircuitResult, ClaimRequest, Settled, SettledRow, Settlement, SlotUse};
-use tests::world::World;
+use tests::world::{World, begin_run};
 
 /// How many groups stand in line.
 const IN_LINE: &str = "select count(*) from relay.delivery_group where turn_at < 'infinity'";
@@ -47,7 +47,7 @@ async fn what_goes_back_while_a_claim_empties_the_group_is_not_forgotten() -> an
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "ok", 1).await?;
     let store = world.context.store.clone();
-    let run = store.start_task_run("upload:google_ads", None).await?;
+    let run = begin_run(&store, "upload:google_ads").await?;
     let ask = ClaimRequest {
         run,
         provider: ProviderKey::GoogleAds,

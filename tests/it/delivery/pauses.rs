@@ -3,6 +3,7 @@
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 use shared::domain::ProviderKey;
+use shared::engine::{Reply, SkipReason};
 use tests::world::World;
 
 const GOOGLE: ProviderKey = ProviderKey::GoogleAds;
@@ -17,14 +18,15 @@ async fn a_paused_provider_is_not_claimed_for_until_it_is_resumed() -> anyhow::R
     let before = world.number(version).await?;
 
     assert!(store.pause_deliveries(GOOGLE, None, None, "the agency moves its accounts").await?);
-    let paused = world.run_worker().await?;
+    let paused = world.call_runner(json!({ "mode": "worker", "provider_key": "google_ads" })).await?;
     let id = world.number("select min(conversion_id) from relay.ready").await?;
     let told = store.explain_conversion(shared::domain::ConversionId(id)).await?.unwrap_or_default();
     let after = world.number(version).await?;
     assert!(store.resume_deliveries(GOOGLE, None).await?);
     let resumed = world.run_worker().await?;
 
-    assert_eq!((paused.processed, resumed.completed, before), (0, 3, after));
+    assert_eq!(paused.map(|_| ()), Reply::skipped(SkipReason::Paused));
+    assert_eq!((resumed.completed, before), (3, after));
     assert_eq!(
         (&told["blocked_by"], &told["blocked_because"]),
         (&json!("PAUSED"), &json!("the agency moves its accounts"))

@@ -264,3 +264,51 @@ async fn a_signal_to_stop_ends_the_run_and_then_the_process() -> anyhow::Result<
     assert_eq!(world.number("select count(*) from relay.inflight").await?, 0);
     world.assert_accounted_for().await
 }
+
+#[tokio::test]
+async fn a_schedule_that_is_delivered_twice_is_done_once_and_a_pause_skips_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "first", "ok", 2).await?;
+    let mut runner = start("runner", &world.environment()).await?;
+    let worker =
+        |time: &str| json!({ "mode": "worker", "provider_key": "google_ads", "scheduled_time": time });
+
+    let first = answer(&mut runner, worker("2026-11-22T10:00:00Z")).await?;
+    world.enqueue_many(site, "second", "ok", 2).await?;
+    let twice = answer(&mut runner, worker("2026-11-22T10:00:00Z")).await?;
+    let cron =
+        answer(&mut runner, json!({ "mode": "cron", "limit": 1, "scheduled_time": "2026-11-22T10:00:00Z" }))
+            .await?;
+    world.context.store.pause_task("upload:google_ads", None, "a holiday").await?;
+    let secret = json!({ "x-cron-secret": CRON_SECRET });
+    let (status, paused) = http(&mut runner, "POST", WORKER, "", secret, None).await?;
+    world.context.store.resume_task("upload:google_ads").await?;
+    let resumed = answer(&mut runner, worker("2026-11-22T10:01:00Z")).await?;
+
+    assert_eq!(first["completed"], json!(2), "{first}");
+    assert_eq!(twice, json!({ "skipped": true, "reason": "done" }));
+    assert_eq!(cron["completed"], json!(1), "another schedule of the same minute is another: {cron}");
+    assert_eq!((status, paused), (200, json!({ "skipped": true, "reason": "paused" })));
+    assert_eq!(resumed["completed"], json!(1), "{resumed}");
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_rate_limit_skips_the_schedules_that_follow_until_the_time_that_it_named() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    world.enqueue_many(site, "sale", "http.429.600*1", 2).await?;
+    let mut runner = start("runner", &world.environment()).await?;
+    let worker = json!({ "mode": "worker", "provider_key": "google_ads" });
+
+    let limited = answer(&mut runner, worker.clone()).await?;
+    let during = answer(&mut runner, worker.clone()).await?;
+    world.let_pass("11 minutes").await?;
+    let after = answer(&mut runner, worker).await?;
+
+    assert_eq!(limited["completed"], json!(0), "{limited}");
+    assert_eq!(during, json!({ "skipped": true, "reason": "paused" }));
+    assert_eq!(after["completed"], json!(2), "{after}");
+    world.assert_accounted_for().await
+}

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
-use shared::delivery::Deadline;
+use shared::engine::Bounds;
 use shared::engine::tasks::prune;
 use shared::store::{Pruned, Redrive, StoreError};
-use tests::world::{World, fields};
+use tests::world::{World, begin_run, fields};
 
 /// Steps until nothing is left: all that was dropped, and the last answer.
 async fn prune_all(world: &World, limit: i32) -> anyhow::Result<(Vec<String>, Pruned)> {
@@ -42,7 +43,8 @@ async fn what_is_past_its_retention_goes_and_nothing_else() -> anyhow::Result<()
     assert_eq!(world.statuses().await?, "COMPLETED 49");
 
     let request = prune::Request::parse(fields(json!({})))?;
-    let answer = prune::run(&world.context, &request, Deadline::after(Duration::from_secs(60))).await?;
+    let answer = prune::run(&world.context, &request, Bounds::after(Duration::from_secs(60))).await?;
+    let answer = answer.answer().context("skipped")?;
 
     assert!(answer.ok && answer.finished, "{answer:?}");
     assert_eq!((answer.keys, answer.receipts, answer.skipped), (35, 1, 0), "{answer:?}");
@@ -253,9 +255,10 @@ async fn pruning_beside_a_busy_day_disturbs_nobody() -> anyhow::Result<()> {
     let request = prune::Request::parse(fields(json!({})))?;
 
     let context = world.context.clone();
-    let pruning = tokio::spawn(async move {
-        prune::run(&context, &request, Deadline::after(Duration::from_secs(60))).await
-    });
+    let pruning =
+        tokio::spawn(
+            async move { prune::run(&context, &request, Bounds::after(Duration::from_secs(60))).await },
+        );
     let mut completed = 0;
     for round in 0..100 {
         world.enqueue_many(site, &format!("new-{round}"), "ok", 100).await?;
@@ -264,7 +267,7 @@ async fn pruning_beside_a_busy_day_disturbs_nobody() -> anyhow::Result<()> {
             break;
         }
     }
-    let answer = pruning.await??;
+    let answer = pruning.await??.answer().context("skipped")?;
 
     assert!(answer.ok && answer.finished, "{answer:?}");
     assert_eq!((answer.keys, answer.processed), (1_200, 18), "{answer:?}");
@@ -294,7 +297,7 @@ async fn old_runs_and_lifted_holds_go_and_no_hand_takes_a_run_away() -> anyhow::
     let site = world.site(json!({})).await?;
     let store = &world.context.store;
     for _ in 0..5 {
-        store.start_task_run("old", None).await?;
+        begin_run(store, "old").await?;
     }
     world.let_weeks_pass(60).await?;
     // Credentials that came lifted a hold; this one is as old as that and still open.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ const ANSWER_MAX: usize = 6 * 1024 * 1024 + 100;
 pub(super) struct Event {
     pub(super) id: Uuid,
     pub(super) deadline_ms: u128,
-    pub(super) body: Value,
+    pub(super) body: String,
 }
 
 /// What the process told the Runtime API.
@@ -64,16 +64,17 @@ pub(super) fn routes(api: RuntimeApi) -> Router {
 }
 
 /// Holds the request until there is an event, as Lambda does.
-async fn next(State(api): Api) -> Result<([(&'static str, String); 4], Json<Value>), StatusCode> {
+async fn next(State(api): Api) -> Result<([(&'static str, String); 5], String), StatusCode> {
     let Event { id, deadline_ms, body } = api.waiting.lock().await.recv().await.ok_or(StatusCode::GONE)?;
     let arn = "arn:aws:lambda:eu-central-1:000000000000:function:function-under-test";
     let headers = [
+        ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", id.to_string()),
         ("lambda-runtime-deadline-ms", deadline_ms.to_string()),
         ("lambda-runtime-invoked-function-arn", arn.to_string()),
         ("lambda-runtime-trace-id", format!("Root=1-00000000-{:024x};Sampled=0", id.as_u128() >> 32)),
     ];
-    Ok((headers, Json(body)))
+    Ok((headers, body))
 }
 
 async fn response(State(api): Api, Path(id): Path<Uuid>, body: String) -> StatusCode {

@@ -1,19 +1,29 @@
 //! Confirmation: reads the receipts of requests that are answered later, until `SUBMITTED` conversions are at their end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use serde_json::{Map, json};
 
-use crate::delivery::{Confirmed, Deadline, RunError, Runner};
+use crate::delivery::{Confirmed, RunError, Runner};
 use crate::domain::{ProviderKey, SiteId};
-use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{ReceiptScope, RunEnd, RunStatus};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
+use crate::store::ReceiptScope;
 
-const FIELDS: [&str; 4] = ["provider_key", "site_id", "early_minutes", "scheduled_time"];
+const DESCRIPTOR: Descriptor = Descriptor {
+    key: TaskKey::new("confirm"),
+    turns: Turns::Exclusive(482_173),
+    schedule: Schedule::Every(Duration::from_secs(30 * 60)),
+    lease: Duration::from_secs(60),
+    provider: None,
+    scope: Scope::BySite,
+};
+
+const FIELDS: [&str; 5] = ["provider_key", "site_id", "early_minutes", "scheduled_time", "lockId"];
 
 /// A day: by then a receipt is due anyway.
 const MAX_EARLY_MINUTES: u32 = 24 * 60;
@@ -27,8 +37,8 @@ pub struct Request {
     pub site: Option<SiteId>,
     /// Receipts, too, that are due within so long.
     pub early_minutes: u32,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -41,7 +51,7 @@ impl Request {
             provider: fields.parsed("provider_key")?,
             site: fields.parsed("site_id")?,
             early_minutes: fields.number("early_minutes", 0, MAX_EARLY_MINUTES)?.unwrap_or(0),
-            scheduled_time: fields.time("scheduled_time")?,
+            trigger: Trigger::take(&mut fields)?,
         };
         fields.finish(&FIELDS)?;
         Ok(request)
@@ -73,45 +83,65 @@ pub struct Answer {
     pub errors_total: u64,
 }
 
-/// Asks for every receipt that is due, until none is left or `deadline` or `shutdown` says stop.
+/// Confirmation as the registry holds it.
+pub fn task() -> Task {
+    Task::new(DESCRIPTOR, Map::new(), |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
+/// Asks for every receipt that is due, until none is left or the bounds say stop.
 ///
 /// # Errors
 /// What stopped the run itself: the database, or a vault that does not open.
-pub async fn run(
-    context: &Context,
-    request: &Request,
-    deadline: Deadline,
-    shutdown: CancellationToken,
-) -> anyhow::Result<Answer> {
-    let store = &context.store;
-    let run = store.start_task_run("confirm", request.scheduled_time).await?;
-    let access = Arc::clone(&context.access);
-    let runner = Runner::new(store.clone(), access, context.http_timeout, deadline, shutdown);
-    let providers = match request.provider {
-        Some(provider) => vec![provider],
-        None => context.registry.iter().map(|adapter| adapter.key()).collect(),
-    };
-    let scope = ReceiptScope { site: request.site, early_minutes: i32::try_from(request.early_minutes)? };
-    match runner.confirm(run, &providers, scope).await {
-        Ok(confirmed) => {
-            let answer = answer(&confirmed);
-            store.finish_task_run(run, &end(RunStatus::Done, &confirmed, &answer, String::new())).await?;
-            info!(
-                run.id = %run, receipts = answer.total, settled = answer.processed, success = answer.completed,
-                failure = answer.failed, retry = answer.retry, held = answer.held, errors = answer.errors_total,
-                event = "run_complete",
-                "offline_conversions: {} receipts read, {} settled", answer.total, answer.processed
-            );
-            Ok(answer)
-        }
-        Err(failure) => {
-            let nothing = Confirmed::default();
-            let end = end(RunStatus::Error, &nothing, &answer(&nothing), format!("{failure:#}"));
-            // The history is told where it can be; the failure itself goes to the caller.
-            if let Err(unwritten) = store.finish_task_run(run, &end).await {
-                error!(run.id = %run, error = format!("{unwritten:#}"), "the run's end could not be written down");
-            }
-            Err(failure)
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let narrowed = json!({
+        "provider_key": request.provider, "site_id": request.site, "early_minutes": request.early_minutes,
+    });
+    let mut work = Confirming { request, confirmed: Confirmed::default() };
+    Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(_) => Reply::Answer(answer(&work.confirmed)),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
+}
+
+struct Confirming<'a> {
+    request: &'a Request,
+    confirmed: Confirmed,
+}
+
+impl Work for Confirming<'_> {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let context = &running.context;
+        let runner = Runner::new(
+            context.store.clone(),
+            Arc::clone(&context.access),
+            context.http_timeout,
+            running.deadline,
+            running.shutdown.clone(),
+        );
+        let providers = match self.request.provider {
+            Some(provider) => vec![provider],
+            None => context.registry.iter().map(|adapter| adapter.key()).collect(),
+        };
+        let early_minutes = i32::try_from(self.request.early_minutes)?;
+        let scope = ReceiptScope { site: self.request.site, early_minutes };
+        self.confirmed = runner.confirm(running.run, &providers, scope).await?;
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let (report, answer) = (&self.confirmed.report, answer(&self.confirmed));
+        Tally {
+            requests: report.requests,
+            http_429: report.http_429,
+            errors: report.errors_total,
+            notes: String::new(),
+            counters: json!({
+                "receipts": answer.total, "settled": answer.processed, "completed": answer.completed,
+                "failed": answer.failed, "retry": answer.retry, "held": answer.held, "stale": report.stale,
+                "unknown_codes": report.unknown_codes.values().sum::<u64>(),
+            }),
         }
     }
 }
@@ -129,20 +159,5 @@ fn answer(confirmed: &Confirmed) -> Answer {
         held: counts.held,
         errors: confirmed.report.errors.clone(),
         errors_total: confirmed.report.errors_total,
-    }
-}
-
-fn end(status: RunStatus, confirmed: &Confirmed, answer: &Answer, notes: String) -> RunEnd {
-    RunEnd {
-        status,
-        requests: confirmed.report.requests,
-        http_429: confirmed.report.http_429,
-        errors: confirmed.report.errors_total,
-        notes,
-        counters: json!({
-            "receipts": answer.total, "settled": answer.processed, "completed": answer.completed,
-            "failed": answer.failed, "retry": answer.retry, "held": answer.held,
-            "stale": confirmed.report.stale,
-        }),
     }
 }

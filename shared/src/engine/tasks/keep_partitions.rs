@@ -1,14 +1,26 @@
 //! Keeping partitions: makes those of the weeks to come.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use serde::Serialize;
-use serde_json::json;
-use tracing::{error, info};
+use serde_json::{Map, json};
+use tracing::error;
 
-use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{RunEnd, RunStatus};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
 
-const FIELDS: [&str; 2] = ["weeks_ahead", "scheduled_time"];
+const DESCRIPTOR: Descriptor = Descriptor {
+    key: TaskKey::new("keep-partitions"),
+    turns: Turns::Exclusive(482_177),
+    schedule: Schedule::Daily { hour: 2 },
+    lease: Duration::from_secs(60),
+    provider: None,
+    scope: Scope::Whole,
+};
+
+const FIELDS: [&str; 3] = ["weeks_ahead", "scheduled_time", "lockId"];
 
 /// Partitions are made this far ahead: two months in which nobody need notice that nobody makes them.
 pub const DEFAULT_WEEKS_AHEAD: u32 = 8;
@@ -24,8 +36,8 @@ const LEAST_WEEKS_AHEAD: i32 = 4;
 pub struct Request {
     /// How far ahead.
     pub weeks_ahead: u32,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -35,9 +47,9 @@ impl Request {
     /// Names the field that is wrong and what would be right.
     pub fn parse(mut fields: Fields) -> Result<Self, BadRequest> {
         let weeks = fields.number("weeks_ahead", 1, MAX_WEEKS_AHEAD)?;
-        let scheduled_time = fields.time("scheduled_time")?;
+        let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
-        Ok(Self { weeks_ahead: weeks.unwrap_or(DEFAULT_WEEKS_AHEAD), scheduled_time })
+        Ok(Self { weeks_ahead: weeks.unwrap_or(DEFAULT_WEEKS_AHEAD), trigger })
     }
 }
 
@@ -58,38 +70,74 @@ pub struct Answer {
     pub weeks_ahead: i32,
 }
 
+/// Keeping partitions as the registry holds it.
+pub fn task() -> Task {
+    Task::new(DESCRIPTOR, Map::new(), |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
 /// Makes the partitions that are missing.
 ///
 /// # Errors
 /// The database's.
-pub async fn run(context: &Context, request: &Request) -> anyhow::Result<Answer> {
-    let store = &context.store;
-    let run = store.start_task_run("keep-partitions", request.scheduled_time).await?;
-    let wanted = i32::try_from(request.weeks_ahead)?;
-    let made = store.keep_partitions(wanted).await?;
-    let weeks_ahead = store.count_weeks_ahead().await?;
-    let missing = u64::try_from(wanted - weeks_ahead).unwrap_or(0);
-    let mut errors = Vec::new();
-    if weeks_ahead < LEAST_WEEKS_AHEAD.min(wanted) {
-        errors.push(format!("partitions are there for {weeks_ahead} weeks after this one, not for {wanted}"));
-        error!(run.id = %run, weeks_ahead, "partitions are missing: something keeps their tables locked");
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let narrowed = json!({ "weeks_ahead": request.weeks_ahead });
+    let mut work = Keeping { weeks: i32::try_from(request.weeks_ahead)?, made: 0, ahead: 0 };
+    Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(_) => Reply::Answer(work.answer()),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
+}
+
+struct Keeping {
+    weeks: i32,
+    made: i32,
+    ahead: i32,
+}
+
+impl Work for Keeping {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let store = &running.context.store;
+        self.made += store.keep_partitions(self.weeks).await?;
+        self.ahead = store.count_weeks_ahead().await?;
+        if let Some(fault) = self.fault() {
+            error!(weeks_ahead = self.ahead, "{fault}: something keeps their tables locked");
+        }
+        Ok(())
     }
-    let answer = Answer {
-        ok: errors.is_empty(),
-        total: u64::from(request.weeks_ahead) + 1,
-        processed: u64::try_from(made).unwrap_or(0),
-        skipped: missing,
-        errors,
-        weeks_ahead,
-    };
-    let counters = json!({ "partitions": made, "weeks_ahead": weeks_ahead, "missing": missing });
-    let faults = answer.errors.len() as u64;
-    let notes = answer.errors.join("; ");
-    let end = RunEnd { status: RunStatus::Done, requests: 0, http_429: 0, errors: faults, notes, counters };
-    store.finish_task_run(run, &end).await?;
-    info!(
-        run.id = %run, partitions = made, weeks_ahead, event = "run_complete",
-        "keep-partitions: made {made} partitions, {weeks_ahead} weeks lie ahead"
-    );
-    Ok(answer)
+
+    fn tally(&self) -> Tally {
+        let fault = self.fault();
+        Tally {
+            errors: u64::from(fault.is_some()),
+            notes: fault.unwrap_or_default(),
+            counters: json!({ "partitions": self.made, "weeks_ahead": self.ahead, "missing": self.missing() }),
+            ..Tally::default()
+        }
+    }
+}
+
+impl Keeping {
+    fn missing(&self) -> u64 {
+        u64::try_from(self.weeks - self.ahead).unwrap_or(0)
+    }
+
+    fn fault(&self) -> Option<String> {
+        let (ahead, weeks) = (self.ahead, self.weeks);
+        (ahead < LEAST_WEEKS_AHEAD.min(weeks))
+            .then(|| format!("partitions are there for {ahead} weeks after this one, not for {weeks}"))
+    }
+
+    fn answer(&self) -> Answer {
+        let errors: Vec<_> = self.fault().into_iter().collect();
+        Answer {
+            ok: errors.is_empty(),
+            total: u64::try_from(self.weeks).unwrap_or(0) + 1,
+            processed: u64::try_from(self.made).unwrap_or(0),
+            skipped: self.missing(),
+            errors,
+            weeks_ahead: self.ahead,
+        }
+    }
 }

@@ -3,19 +3,30 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::delivery::{AccessError, Deadline, Examination, RunError, RunReport, Subject};
 use crate::domain::{HoldScope, SiteId};
-use crate::engine::{BadRequest, Context, Fields};
-use crate::providers::{Check, Depth, proves_mended};
-use crate::store::{GroupToProbe, OpenHold, RunEnd, RunStatus, SealedCredentials};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
+use crate::providers::{Check, Depth, proves_mended, trace::carry};
+use crate::store::{GroupToProbe, OpenHold, SealedCredentials};
 
-const FIELDS: [&str; 3] = ["site_id", "limit", "scheduled_time"];
+const DESCRIPTOR: Descriptor = Descriptor {
+    key: TaskKey::new("probe-credentials"),
+    turns: Turns::Exclusive(482_178),
+    schedule: Schedule::Daily { hour: 2 },
+    lease: Duration::from_secs(60),
+    provider: None,
+    scope: Scope::BySite,
+};
+
+const FIELDS: [&str; 4] = ["site_id", "limit", "scheduled_time", "lockId"];
 
 /// Groups that one run looks at where nobody says otherwise: some minutes of token requests.
 pub const DEFAULT_LIMIT: u32 = 2_000;
@@ -39,8 +50,8 @@ pub struct Request {
     pub site: Option<SiteId>,
     /// How many groups at most.
     pub limit: u32,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -51,9 +62,9 @@ impl Request {
     pub fn parse(mut fields: Fields) -> Result<Self, BadRequest> {
         let site = fields.parsed("site_id")?;
         let limit = fields.number("limit", 1, MAX_LIMIT)?;
-        let scheduled_time = fields.time("scheduled_time")?;
+        let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
-        Ok(Self { site, limit: limit.unwrap_or(DEFAULT_LIMIT), scheduled_time })
+        Ok(Self { site, limit: limit.unwrap_or(DEFAULT_LIMIT), trigger })
     }
 }
 
@@ -102,83 +113,95 @@ impl Found {
     }
 }
 
+/// Probing as the registry holds it.
+pub fn task() -> Task {
+    Task::new(DESCRIPTOR, Map::new(), |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
 /// Looks at the groups whose turn it is until none is left, the limit is reached or the deadline is near.
 ///
 /// # Errors
 /// The database's, and the vault's where its key does not open.
-pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> anyhow::Result<Answer> {
-    let run = context.store.start_task_run("probe-credentials", request.scheduled_time).await?;
-    let mut found = Found::default();
-    let (total, done) = match probe(context, request, deadline, &mut found).await {
-        Ok(total) => (total, Ok(())),
-        Err(error) => (found.processed + found.skipped, Err(error)),
-    };
-    let answer = Answer {
-        ok: done.is_ok(),
-        total,
-        processed: found.processed,
-        skipped: found.skipped,
-        errors: found.report.errors,
-        errors_total: found.report.errors_total,
-        held: found.held,
-        lifted: found.lifted,
-    };
-    let (status, notes) = match &done {
-        Ok(()) => (RunStatus::Done, String::new()),
-        Err(error) => (RunStatus::Error, format!("{error:#}")),
-    };
-    let counters = json!({
-        "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "held": answer.held,
-        "lifted": answer.lifted,
-    });
-    let errors = answer.errors_total + u64::from(done.is_err());
-    let end = RunEnd { status, requests: found.requests, http_429: found.http_429, errors, notes, counters };
-    let closed = context.store.finish_task_run(run, &end).await;
-    done?;
-    closed?;
-    info!(
-        run.id = %run, processed = answer.processed, skipped = answer.skipped, held = answer.held,
-        lifted = answer.lifted, errors = answer.errors_total, event = "run_complete",
-        "probe-credentials: looked at {} groups, held {}, lifted {}", answer.processed, answer.held, answer.lifted
-    );
-    Ok(answer)
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let narrowed = json!({ "site_id": request.site, "limit": request.limit });
+    let mut work = Probing { request, total: 0, found: Found::default() };
+    Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(_) => Reply::Answer(work.answer()),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
 }
 
-async fn probe(
-    context: &Context,
-    request: &Request,
-    deadline: Deadline,
-    found: &mut Found,
-) -> anyhow::Result<u64> {
-    // A wrong key must not hold every site.
-    context.access.check_key().await.context("the vault's key does not open")?;
-    let since = Instant::now();
-    let waits = if request.site.is_some() { (Duration::ZERO, Duration::ZERO) } else { (QUIET, HELD) };
-    let mut total = 0;
-    while total < u64::from(request.limit) && !deadline.is_near() {
-        let left = usize::try_from(u64::from(request.limit) - total)?.min(AT_ONCE);
-        let groups =
-            context.store.claim_groups_to_probe(request.site, waits.0, waits.1, i32::try_from(left)?).await?;
-        if groups.is_empty() {
-            break;
+struct Probing<'a> {
+    request: &'a Request,
+    total: u64,
+    found: Found,
+}
+
+impl Work for Probing<'_> {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let (context, request) = (&running.context, self.request);
+        // A wrong key must not hold every site.
+        context.access.check_key().await.context("the vault's key does not open")?;
+        let since = Instant::now();
+        let waits = if request.site.is_some() { (Duration::ZERO, Duration::ZERO) } else { (QUIET, HELD) };
+        while self.total < u64::from(request.limit) && !running.is_over() {
+            let left = usize::try_from(u64::from(request.limit) - self.total)?.min(AT_ONCE);
+            let (site, limit) = (request.site, i32::try_from(left)?);
+            let groups = context.store.claim_groups_to_probe(site, waits.0, waits.1, limit).await?;
+            if groups.is_empty() {
+                break;
+            }
+            self.total += groups.len() as u64;
+            let ids: Vec<_> = groups.iter().map(|group| group.group).collect();
+            let sealed = context.store.read_provider_credentials(&ids).await?;
+            let mut looks = JoinSet::new();
+            for group in groups {
+                let sealed = sealed.iter().find(|sealed| sealed.group == group.group).cloned();
+                let look = look(context.clone(), group, sealed, since, running.deadline);
+                looks.spawn(carry(look));
+            }
+            while let Some(looked) = looks.join_next().await {
+                self.found.add(looked.context("a look broke off")??);
+            }
+            // One site has its groups in one claim, and would have them again in the next.
+            if request.site.is_some() {
+                break;
+            }
         }
-        total += groups.len() as u64;
-        let ids: Vec<_> = groups.iter().map(|group| group.group).collect();
-        let sealed = context.store.read_provider_credentials(&ids).await?;
-        let mut looks = JoinSet::new();
-        for group in groups {
-            let sealed = sealed.iter().find(|sealed| sealed.group == group.group).cloned();
-            looks.spawn(look(context.clone(), group, sealed, since, deadline));
-        }
-        while let Some(looked) = looks.join_next().await {
-            found.add(looked.context("a look broke off")??);
-        }
-        // One site has its groups in one claim, and would have them again in the next.
-        if request.site.is_some() {
-            break;
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let found = &self.found;
+        Tally {
+            requests: found.requests,
+            http_429: 0,
+            errors: found.report.errors_total,
+            notes: String::new(),
+            counters: json!({
+                "total": self.total, "processed": found.processed, "skipped": found.skipped, "held": found.held,
+                "lifted": found.lifted,
+            }),
         }
     }
-    Ok(total)
+}
+
+impl Probing<'_> {
+    fn answer(self) -> Answer {
+        let found = self.found;
+        Answer {
+            ok: true,
+            total: self.total,
+            processed: found.processed,
+            skipped: found.skipped,
+            errors: found.report.errors,
+            errors_total: found.report.errors_total,
+            held: found.held,
+            lifted: found.lifted,
+        }
+    }
 }
 
 /// Looks at one group: quiet ones by their token, held ones for what may be mended.

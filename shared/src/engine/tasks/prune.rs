@@ -2,30 +2,27 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::delivery::Deadline;
-use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{RunEnd, RunStatus};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Retention, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
+use crate::store::Leftovers;
 
-const FIELDS: [&str; 3] = ["retention_days", "run_retention_days", "scheduled_time"];
+const DESCRIPTOR: Descriptor = Descriptor {
+    key: TaskKey::new("prune"),
+    turns: Turns::Exclusive(482_176),
+    schedule: Schedule::Daily { hour: 2 },
+    lease: Duration::from_secs(60),
+    provider: None,
+    scope: Scope::Whole,
+};
 
-/// Days that conversions, outcomes and the ledger are kept where nobody says otherwise.
-pub const DEFAULT_RETENTION_DAYS: u32 = 400;
-
-/// The least that may be asked for: scores are computed from so many days of the ledger.
-pub const MIN_RETENTION_DAYS: u32 = 180;
-
-/// Days that the history of runs is kept, and the least that may be asked for.
-const DEFAULT_RUN_RETENTION_DAYS: u32 = 90;
-const MIN_RUN_RETENTION_DAYS: u32 = 30;
-
-/// A century: longer is a slip of the keyboard.
-const MAX_RETENTION_DAYS: u32 = 36_500;
+const FIELDS: [&str; 4] = ["retention_days", "run_retention_days", "scheduled_time", "lockId"];
 
 /// Rows that one call deletes: a few hundred milliseconds, in which whoever sends one of these keys again waits.
 const ROWS_PER_CALL: i32 = 20_000;
@@ -38,12 +35,12 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// What pruning is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// Days that conversions, outcomes and the ledger are kept.
-    pub retention_days: u32,
-    /// Days that the history of runs is kept.
-    pub run_retention_days: u32,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// Days that conversions, outcomes and the ledger are kept; none: as the settings say.
+    pub retention_days: Option<u32>,
+    /// Days that the history of runs is kept; none: as the settings say.
+    pub run_retention_days: Option<u32>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -52,15 +49,12 @@ impl Request {
     /// # Errors
     /// Names the field that is wrong and what would be right.
     pub fn parse(mut fields: Fields) -> Result<Self, BadRequest> {
-        let retention = fields.number("retention_days", MIN_RETENTION_DAYS, MAX_RETENTION_DAYS)?;
-        let runs = fields.number("run_retention_days", MIN_RUN_RETENTION_DAYS, MAX_RETENTION_DAYS)?;
-        let scheduled_time = fields.time("scheduled_time")?;
+        let (conversions, runs) = (Retention::CONVERSIONS, Retention::RUNS);
+        let retention_days = fields.number("retention_days", *conversions.start(), *conversions.end())?;
+        let run_retention_days = fields.number("run_retention_days", *runs.start(), *runs.end())?;
+        let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
-        Ok(Self {
-            retention_days: retention.unwrap_or(DEFAULT_RETENTION_DAYS),
-            run_retention_days: runs.unwrap_or(DEFAULT_RUN_RETENTION_DAYS),
-            scheduled_time,
-        })
+        Ok(Self { retention_days, run_retention_days, trigger })
     }
 }
 
@@ -85,6 +79,12 @@ pub struct Answer {
     pub holds: u64,
     /// Runs that were deleted.
     pub runs: u64,
+    /// What was deleted besides.
+    pub leftovers: Leftovers,
+    /// Days that conversions, outcomes and the ledger are kept.
+    pub retention_days: u32,
+    /// Days that the history of runs is kept.
+    pub run_retention_days: u32,
     /// The partitions that were dropped.
     pub dropped: Vec<String>,
     /// The weeks that were skipped, each with the reason.
@@ -93,80 +93,122 @@ pub struct Answer {
     pub finished: bool,
 }
 
+/// Pruning as the registry holds it.
+pub fn task() -> Task {
+    Task::new(DESCRIPTOR, Map::new(), |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
 /// Prunes until nothing is left or the deadline is near.
 ///
 /// # Errors
 /// The database's.
-pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> anyhow::Result<Answer> {
-    let run = context.store.start_task_run("prune", request.scheduled_time).await?;
-    let mut answer = Answer::default();
-    let done = prune(context, request, deadline, &mut answer).await;
-    answer.ok = done.is_ok() && answer.errors.is_empty();
-    answer.skipped = answer.skipped_weeks.len() as u64;
-    answer.processed = answer.dropped.len() as u64;
-    answer.total = answer.processed + answer.skipped + answer.errors.len() as u64;
-    let counters = json!({
-        "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "keys": answer.keys,
-        "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs,
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let settings = &context.settings.retention;
+    let retention_days = settings.conversion_days_of(request.retention_days)?;
+    let run_retention_days = request.run_retention_days.unwrap_or(settings.run_days);
+    let narrowed = json!({
+        "retention_days": request.retention_days, "run_retention_days": request.run_retention_days,
     });
-    let (status, faults) = match &done {
-        Ok(()) => (RunStatus::Done, answer.errors.len() as u64),
-        Err(_) => (RunStatus::Error, answer.errors.len() as u64 + 1),
+    let mut work = Pruning {
+        days: i32::try_from(retention_days)?,
+        run_days: i32::try_from(run_retention_days)?,
+        answer: Answer { retention_days, run_retention_days, ..Answer::default() },
     };
-    let notes = answer.errors.iter().chain(&answer.skipped_weeks).cloned().collect::<Vec<_>>().join("; ");
-    let end = RunEnd { status, requests: 0, http_429: 0, errors: faults, notes, counters };
-    let closed = context.store.finish_task_run(run, &end).await;
-    done?;
-    closed?;
-    for week in &answer.skipped_weeks {
-        warn!(run.id = %run, "a week is past its retention and stays, {week}");
-    }
-    info!(
-        run.id = %run, keys = answer.keys, partitions = answer.processed, skipped = answer.skipped,
-        runs = answer.runs, event = "run_complete",
-        "prune: dropped {} partitions and {} keys", answer.processed, answer.keys
-    );
-    Ok(answer)
+    Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(_) => Reply::Answer(work.answer),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
 }
 
-async fn prune(
-    context: &Context,
-    request: &Request,
-    deadline: Deadline,
-    answer: &mut Answer,
-) -> anyhow::Result<()> {
-    let store = &context.store;
-    loop {
-        let removed =
-            store.prune_task_runs(i32::try_from(request.run_retention_days)?, ROWS_PER_CALL).await?;
-        answer.runs += removed;
-        if removed < u64::from(ROWS_PER_CALL.unsigned_abs()) || deadline.is_near() {
-            break;
+struct Pruning {
+    days: i32,
+    run_days: i32,
+    answer: Answer,
+}
+
+impl Work for Pruning {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let store = &running.context.store;
+        loop {
+            let removed = store.prune_task_runs(self.run_days, ROWS_PER_CALL).await?;
+            self.answer.runs += removed;
+            if removed < u64::from(ROWS_PER_CALL.unsigned_abs()) || running.is_over() {
+                break;
+            }
+        }
+        self.prune_history(running).await?;
+        self.prune_leftovers(running).await?;
+        let answer = &mut self.answer;
+        answer.ok = answer.errors.is_empty();
+        answer.skipped = answer.skipped_weeks.len() as u64;
+        answer.processed = answer.dropped.len() as u64;
+        answer.total = answer.processed + answer.skipped + answer.errors.len() as u64;
+        for week in &answer.skipped_weeks {
+            warn!("a week is past its retention and stays, {week}");
+        }
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let answer = &self.answer;
+        let notes = answer.errors.iter().chain(&answer.skipped_weeks).cloned().collect::<Vec<_>>();
+        Tally {
+            errors: answer.errors.len() as u64,
+            notes: notes.join("; "),
+            counters: json!({
+                "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "keys": answer.keys,
+                "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs,
+                "leftovers": answer.leftovers,
+            }),
+            ..Tally::default()
         }
     }
-    let days = i32::try_from(request.retention_days)?;
-    let mut tries = 0;
-    while !deadline.is_near() {
-        let step = store.prune_history(days, ROWS_PER_CALL).await?;
-        answer.keys += step.keys;
-        answer.receipts += step.receipts;
-        answer.holds += step.holds;
-        answer.dropped.extend(step.dropped);
-        if step.finished {
-            answer.skipped_weeks = step.skipped;
-            answer.finished = true;
-            break;
+}
+
+impl Pruning {
+    async fn prune_history(&mut self, running: &Running) -> anyhow::Result<()> {
+        let (store, answer) = (&running.context.store, &mut self.answer);
+        let mut tries = 0;
+        while !running.is_over() {
+            let step = store.prune_history(self.days, ROWS_PER_CALL).await?;
+            answer.keys += step.keys;
+            answer.receipts += step.receipts;
+            answer.holds += step.holds;
+            answer.dropped.extend(step.dropped);
+            if step.finished {
+                answer.skipped_weeks = step.skipped;
+                answer.finished = true;
+                break;
+            }
+            let Some(busy) = step.busy else {
+                tries = 0;
+                continue;
+            };
+            tries += 1;
+            if tries >= BUSY_TRIES {
+                answer.errors.push(format!("{busy} is in use, the next call tries it again"));
+                break;
+            }
+            sleep(BUSY_WAIT.min(running.deadline.remaining())).await;
         }
-        let Some(busy) = step.busy else {
-            tries = 0;
-            continue;
-        };
-        tries += 1;
-        if tries >= BUSY_TRIES {
-            answer.errors.push(format!("{busy} is in use, the next call tries it again"));
-            break;
-        }
-        sleep(BUSY_WAIT.min(deadline.remaining())).await;
+        Ok(())
     }
-    Ok(())
+
+    async fn prune_leftovers(&mut self, running: &Running) -> anyhow::Result<()> {
+        let sum = &mut self.answer.leftovers;
+        while !running.is_over() {
+            let step = running.context.store.prune_leftovers(self.days, ROWS_PER_CALL).await?;
+            sum.days += step.days;
+            sum.tokens += step.tokens;
+            sum.pauses += step.pauses;
+            sum.erasures += step.erasures;
+            sum.calls += step.calls;
+            if step.finished {
+                break;
+            }
+        }
+        Ok(())
+    }
 }

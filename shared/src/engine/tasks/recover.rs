@@ -1,16 +1,27 @@
 //! Recovery: puts back what crashed runs left, and sends dead letters to work again on request.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use serde::Serialize;
-use serde_json::{Value, json};
-use tracing::info;
+use serde_json::{Map, Value, json};
 
-use crate::delivery::Deadline;
 use crate::domain::{ConversionId, SiteId};
-use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{Recovered, Redrive, RunEnd, RunStatus};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work, whole};
+use crate::store::{Recovered, Redrive};
 
-const FIELDS: [&str; 4] = ["min_age_minutes", "site_id", "redrive", "scheduled_time"];
+const DESCRIPTOR: Descriptor = Descriptor {
+    key: TaskKey::new("recover"),
+    turns: Turns::Exclusive(482_172),
+    schedule: Schedule::Every(Duration::from_secs(30 * 60)),
+    lease: Duration::from_secs(60),
+    provider: None,
+    scope: Scope::BySite,
+};
+
+const FIELDS: [&str; 5] = ["min_age_minutes", "site_id", "redrive", "scheduled_time", "lockId"];
 const REDRIVE_FIELDS: [&str; 4] = ["code", "site_id", "conversion_ids", "limit"];
 
 /// Minutes that a lapsed claim must be old where the event says nothing.
@@ -34,8 +45,8 @@ pub struct Request {
     pub site: Option<SiteId>,
     /// Dead letters to send to work again, and how many at most.
     pub redrive: Option<(Redrive, u32)>,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -56,13 +67,13 @@ impl Request {
                 )));
             }
         };
-        let scheduled_time = fields.time("scheduled_time")?;
+        let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
         Ok(Self {
             min_age_minutes: min_age_minutes.unwrap_or(DEFAULT_MIN_AGE_MINUTES),
             site,
             redrive,
-            scheduled_time,
+            trigger,
         })
     }
 }
@@ -71,7 +82,8 @@ fn parse_redrive(mut fields: Fields) -> Result<(Redrive, u32), BadRequest> {
     let conversions = match fields.take("conversion_ids") {
         None => None,
         Some(ids) => {
-            let ids: Option<Vec<i64>> = serde_json::from_value(ids).ok();
+            let id = |id: &Value| id.as_number().and_then(whole);
+            let ids = ids.as_array().and_then(|ids| ids.iter().map(id).collect::<Option<Vec<_>>>());
             let wrong = || BadRequest("redrive.conversion_ids must be a list of conversion ids".to_owned());
             Some(ids.ok_or_else(wrong)?.into_iter().map(ConversionId).collect())
         }
@@ -108,58 +120,84 @@ pub struct Answer {
     pub errors: Vec<String>,
 }
 
-/// Puts back what crashed runs left, until nothing is left or the deadline is near. What nobody else does yet it does
-/// along the way: it ends conversions past their time.
+/// Recovery as the registry holds it.
+pub fn task() -> Task {
+    Task::new(DESCRIPTOR, Map::new(), |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
+/// Puts back what crashed runs left, until nothing is left or the deadline is near.
 ///
 /// # Errors
 /// The database's.
-pub async fn run(context: &Context, request: &Request, deadline: Deadline) -> anyhow::Result<Answer> {
-    let store = &context.store;
-    let run = store.start_task_run("recover", request.scheduled_time).await?;
-    let min_age = i32::try_from(request.min_age_minutes)?;
-    let mut sum = Recovered::default();
-    loop {
-        let part = store.recover_offline_conversions(min_age, request.site, CLAIMS_PER_CALL).await?;
-        sum.claims += part.claims;
-        sum.requeued += part.requeued;
-        sum.exhausted += part.exhausted;
-        sum.attempts_settled += part.attempts_settled;
-        sum.leases_freed += part.leases_freed;
-        if part.claims == 0 && part.attempts_settled == 0 || deadline.is_near() {
-            break;
-        }
-    }
-    let redriven = match &request.redrive {
-        Some((redrive, limit)) => store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?,
-        None => 0,
-    };
-    let expired = store.expire_conversions(EXPIRY_ROWS).await?;
-    let answer = Answer {
-        ok: true,
-        recovered: sum.requeued + sum.exhausted,
-        requeued: sum.requeued,
-        exhausted: sum.exhausted,
-        attempts_settled: sum.attempts_settled,
-        leases_freed: sum.leases_freed,
-        redriven,
-        min_age_minutes: request.min_age_minutes,
-        errors: Vec::new(),
-    };
-    let counters = json!({
-        "claims": sum.claims, "requeued": sum.requeued, "exhausted": sum.exhausted,
-        "attempts_settled": sum.attempts_settled, "leases_freed": sum.leases_freed, "redriven": redriven,
-        "expired": expired,
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let narrowed = json!({
+        "min_age_minutes": request.min_age_minutes, "site_id": request.site, "redrive": request.redrive.is_some(),
     });
-    let notes = String::new();
-    let end = RunEnd { status: RunStatus::Done, requests: 0, http_429: 0, errors: 0, notes, counters };
-    store.finish_task_run(run, &end).await?;
-    info!(
-        run.id = %run, requeued = sum.requeued, exhausted = sum.exhausted, attempts_settled = sum.attempts_settled,
-        leases_freed = sum.leases_freed, redriven, event = "run_complete",
-        "offline_conversions: recovery complete, {} put back", sum.requeued
-    );
-    Ok(answer)
+    let mut work = Recovering { request, sum: Recovered::default(), redriven: 0 };
+    Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(_) => Reply::Answer(work.answer()),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
 }
 
-/// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
-const EXPIRY_ROWS: i32 = 200_000;
+struct Recovering<'a> {
+    request: &'a Request,
+    sum: Recovered,
+    redriven: u64,
+}
+
+impl Work for Recovering<'_> {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let store = &running.context.store;
+        let min_age = i32::try_from(self.request.min_age_minutes)?;
+        loop {
+            let part = store.recover_offline_conversions(min_age, self.request.site, CLAIMS_PER_CALL).await?;
+            self.sum.claims += part.claims;
+            self.sum.requeued += part.requeued;
+            self.sum.exhausted += part.exhausted;
+            self.sum.attempts_settled += part.attempts_settled;
+            self.sum.leases_freed += part.leases_freed;
+            if part.claims == 0 && part.attempts_settled == 0 || running.is_over() {
+                break;
+            }
+        }
+        if let Some((redrive, limit)) = &self.request.redrive {
+            self.redriven += store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?;
+        }
+        store.close_lost_runs(LOST_RUN_HOURS, LOST_RUNS_PER_CALL).await?;
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let counters = json!({
+            "claims": self.sum.claims, "requeued": self.sum.requeued, "exhausted": self.sum.exhausted,
+            "attempts_settled": self.sum.attempts_settled, "leases_freed": self.sum.leases_freed,
+            "redriven": self.redriven,
+        });
+        Tally { counters, ..Tally::default() }
+    }
+}
+
+impl Recovering<'_> {
+    fn answer(&self) -> Answer {
+        Answer {
+            ok: true,
+            recovered: self.sum.requeued + self.sum.exhausted,
+            requeued: self.sum.requeued,
+            exhausted: self.sum.exhausted,
+            attempts_settled: self.sum.attempts_settled,
+            leases_freed: self.sum.leases_freed,
+            redriven: self.redriven,
+            min_age_minutes: self.request.min_age_minutes,
+            errors: Vec::new(),
+        }
+    }
+}
+
+/// A run that has not ended after so long, and renews no lock, has no program any more: none may be longer than a day.
+const LOST_RUN_HOURS: i32 = 25;
+
+/// Runs that are closed so in one call: a crash loop of a night.
+const LOST_RUNS_PER_CALL: i32 = 1_000;

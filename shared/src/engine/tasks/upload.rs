@@ -1,26 +1,31 @@
 //! Uploads: what the `runner` function and `relay run` do.
 
-use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
-use serde_json::json;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use serde_json::{Map, json};
 
-use crate::delivery::limits::{BATCH_SIZE_WORKER, DEFAULT_LIMIT_CRON, MAX_LIMIT_CRON};
-use crate::delivery::{Deadline, Mode, RunError, RunPolicy, RunReport, Runner, Stopped};
+use crate::delivery::limits::{BATCH_SIZE_WORKER, DEFAULT_LIMIT_CRON, ERRORS_IN_ANSWER, MAX_LIMIT_CRON};
+use crate::delivery::{Mode, RunError, RunPolicy, RunReport, Runner, Stopped};
 use crate::domain::{ProviderKey, RunId, SiteId};
-use crate::engine::{BadRequest, Context, Fields};
-use crate::store::{RunEnd, RunStatus};
+use crate::engine::{
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
 
-const FIELDS: [&str; 5] = ["mode", "provider_key", "site_id", "limit", "scheduled_time"];
+/// How often uploads run at least: in cron mode. Worker mode runs ten times as often.
+const SCHEDULE: Duration = Duration::from_secs(10 * 60);
+
+const FIELDS: [&str; 6] = ["mode", "provider_key", "site_id", "limit", "scheduled_time", "lockId"];
 
 /// What a run is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// What it may take.
     pub policy: RunPolicy,
-    /// The time of the schedule that asked.
-    pub scheduled_time: Option<Timestamp>,
+    /// What set it off.
+    pub trigger: Trigger,
 }
 
 impl Request {
@@ -38,17 +43,9 @@ impl Request {
         let provider = fields.parsed::<ProviderKey>("provider_key")?;
         let site = fields.parsed::<SiteId>("site_id")?;
         let limit = fields.number("limit", 1, mode.limit_max())?;
-        let scheduled_time = fields.time("scheduled_time")?;
+        let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
-        Ok(Self { policy: mode.policy(provider, site, limit)?, scheduled_time })
-    }
-
-    /// The task's key: one history per provider where there is one.
-    fn task_key(&self) -> String {
-        match self.policy.providers.as_slice() {
-            [provider] => format!("upload:{provider}"),
-            _ => "upload".to_owned(),
-        }
+        Ok(Self { policy: mode.policy(provider, site, limit)?, trigger })
     }
 }
 
@@ -114,80 +111,163 @@ pub struct Answer {
     pub stopped: Stopped,
 }
 
-/// Runs uploads until nothing is due, the limit is reached, or `deadline` or `shutdown` says stop.
+/// Uploads to a provider as the registry holds them: worker runs.
+pub fn task(provider: ProviderKey) -> Task {
+    let mut says = Map::new();
+    says.insert("mode".to_owned(), json!("worker"));
+    says.insert("provider_key".to_owned(), json!(provider));
+    Task::new(descriptor(provider), says, |context, fields, bounds| {
+        Box::pin(async move { run(context, &Request::parse(fields)?, bounds).await?.to_json() })
+    })
+}
+
+fn descriptor(provider: ProviderKey) -> Descriptor {
+    Descriptor {
+        key: TaskKey::of_provider("upload", provider),
+        turns: Turns::Concurrent,
+        schedule: Schedule::Every(SCHEDULE),
+        lease: Duration::from_secs(60),
+        provider: Some(provider),
+        scope: Scope::BySite,
+    }
+}
+
+/// Runs uploads until nothing is due, the limit is reached, or the bounds say stop: a run for each provider, one after
+/// the other, and another first each time. The answer is of all of them, and skipped where each was.
 ///
 /// # Errors
-/// What stopped the run itself: the database, or a vault that does not open. Never an answer of zeros.
-pub async fn run(
-    context: &Context,
-    request: &Request,
-    deadline: Deadline,
-    shutdown: CancellationToken,
-) -> anyhow::Result<Answer> {
-    let run = context.store.start_task_run(&request.task_key(), request.scheduled_time).await?;
-    let runner = Runner::new(
-        context.store.clone(),
-        std::sync::Arc::clone(&context.access),
-        context.http_timeout,
-        deadline,
-        shutdown,
-    );
-    let mut report = RunReport::default();
-    match runner.run(run, &request.policy, &mut report).await {
-        Ok(stopped) => {
-            let answer = answer(request, run, &report, stopped);
-            let end = end(RunStatus::Done, &report, &answer, format!("stopped: {}", word(stopped)));
-            context.store.finish_task_run(run, &end).await?;
-            log(&answer, &report);
-            Ok(answer)
-        }
-        Err(failure) => {
-            report.errors_total += 1;
-            let notes = format!("{failure:#}");
-            let answer = answer(request, run, &report, Stopped::Drained);
-            let end = end(RunStatus::Error, &report, &answer, notes);
-            // The history is told where it can be; the failure itself goes to the caller.
-            if let Err(unwritten) = context.store.finish_task_run(run, &end).await {
-                error!(run.id = %run, error = format!("{unwritten:#}"), "the run's end could not be written down");
+/// What stopped a run itself: the database, or a vault that does not open. Never an answer of zeros.
+pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let mut providers = request.policy.providers.clone();
+    let count = providers.len().max(1);
+    providers.rotate_left(rand::random_range(0..count));
+    let mut whole: Option<Reply<Answer>> = None;
+    let mut failure = None;
+    for provider in providers {
+        let done = whole.as_ref().map_or(0, |reply| match reply {
+            Reply::Answer(answer) => usize::try_from(answer.processed).unwrap_or(usize::MAX),
+            Reply::Skipped { .. } => 0,
+        });
+        let limit = request.policy.limit.map(|limit| limit.saturating_sub(done));
+        let policy = RunPolicy { providers: vec![provider], limit, ..request.policy.clone() };
+        match run_provider(context, &policy, provider, request.trigger, bounds.clone()).await {
+            Ok(reply) => {
+                whole = Some(match whole {
+                    Some(sum) => add(sum, reply),
+                    None => reply,
+                });
             }
-            Err(failure)
+            Err(error) => failure = Some(error),
+        }
+    }
+    match (failure, whole) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(reply)) => Ok(reply),
+        (None, None) => anyhow::bail!("no provider was asked for"),
+    }
+}
+
+async fn run_provider(
+    context: &Context,
+    policy: &RunPolicy,
+    provider: ProviderKey,
+    trigger: Trigger,
+    bounds: Bounds,
+) -> anyhow::Result<Reply<Answer>> {
+    let narrowed = json!({ "mode": policy.mode, "site_id": policy.site, "limit": policy.limit });
+    let mut work = Uploading { policy, report: RunReport::default(), stopped: None };
+    let task = descriptor(provider);
+    Ok(match engine::run(context, &task, trigger, &narrowed, bounds, &mut work).await? {
+        Ran::Run(run) => Reply::Answer(work.answer(run)),
+        Ran::Skipped(reason) => Reply::skipped(reason),
+    })
+}
+
+/// Two providers' runs as one.
+fn add(sum: Reply<Answer>, more: Reply<Answer>) -> Reply<Answer> {
+    match (sum, more) {
+        (Reply::Answer(mut sum), Reply::Answer(more)) => {
+            sum.processed += more.processed;
+            sum.completed += more.completed;
+            sum.failed += more.failed;
+            sum.retry += more.retry;
+            sum.held += more.held;
+            sum.submitted += more.submitted;
+            sum.released += more.released;
+            sum.groups += more.groups;
+            sum.errors.extend(more.errors);
+            sum.errors.truncate(ERRORS_IN_ANSWER);
+            sum.errors_total += more.errors_total;
+            if sum.stopped == Stopped::Drained {
+                sum.stopped = more.stopped;
+            }
+            Reply::Answer(sum)
+        }
+        (sum @ Reply::Answer(_), Reply::Skipped { .. }) => sum,
+        (Reply::Skipped { .. }, more) => more,
+    }
+}
+
+struct Uploading<'a> {
+    policy: &'a RunPolicy,
+    report: RunReport,
+    stopped: Option<Stopped>,
+}
+
+impl Work for Uploading<'_> {
+    async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
+        let context = &running.context;
+        let runner = Runner::new(
+            context.store.clone(),
+            Arc::clone(&context.access),
+            context.http_timeout,
+            running.deadline,
+            running.shutdown.clone(),
+        );
+        // A second try takes what the first has left of the limit.
+        let done = usize::try_from(self.report.processed()).unwrap_or(usize::MAX);
+        let limit = self.policy.limit.map(|limit| limit.saturating_sub(done));
+        let policy = RunPolicy { limit, ..self.policy.clone() };
+        self.stopped = Some(runner.run(running.run, &policy, &mut self.report).await?);
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        let (report, counts) = (&self.report, self.report.counts());
+        Tally {
+            requests: report.requests,
+            http_429: report.http_429,
+            errors: report.errors_total,
+            notes: self.stopped.map_or_else(String::new, |stopped| format!("stopped: {}", word(stopped))),
+            counters: json!({
+                "processed": report.processed(), "completed": counts.completed, "failed": counts.failed,
+                "retry": counts.retry, "held": counts.held, "submitted": counts.submitted,
+                "released": counts.released, "groups": report.groups.len(), "stale": report.stale,
+                "unknown_codes": report.unknown_codes.values().sum::<u64>(),
+            }),
         }
     }
 }
 
-fn answer(request: &Request, run_id: RunId, report: &RunReport, stopped: Stopped) -> Answer {
-    let counts = report.counts();
-    Answer {
-        ok: true,
-        mode: request.policy.mode,
-        run_id,
-        processed: report.processed(),
-        completed: counts.completed,
-        failed: counts.failed,
-        retry: counts.retry,
-        held: counts.held,
-        submitted: counts.submitted,
-        released: counts.released,
-        groups: report.groups.len(),
-        errors: report.errors.clone(),
-        errors_total: report.errors_total,
-        stopped,
-    }
-}
-
-fn end(status: RunStatus, report: &RunReport, answer: &Answer, notes: String) -> RunEnd {
-    RunEnd {
-        status,
-        requests: report.requests,
-        http_429: report.http_429,
-        errors: report.errors_total,
-        notes,
-        counters: json!({
-            "processed": answer.processed, "completed": answer.completed, "failed": answer.failed,
-            "retry": answer.retry, "held": answer.held, "submitted": answer.submitted,
-            "released": answer.released, "groups": answer.groups, "stale": report.stale,
-            "unknown_codes": report.unknown_codes.values().sum::<u64>(),
-        }),
+impl Uploading<'_> {
+    fn answer(self, run_id: RunId) -> Answer {
+        let (report, counts) = (&self.report, self.report.counts());
+        Answer {
+            ok: true,
+            mode: self.policy.mode,
+            run_id,
+            processed: report.processed(),
+            completed: counts.completed,
+            failed: counts.failed,
+            retry: counts.retry,
+            held: counts.held,
+            submitted: counts.submitted,
+            released: counts.released,
+            groups: report.groups.len(),
+            errors_total: report.errors_total,
+            stopped: self.stopped.unwrap_or(Stopped::Drained),
+            errors: self.report.errors,
+        }
     }
 }
 
@@ -198,15 +278,4 @@ fn word(stopped: Stopped) -> &'static str {
         Stopped::Deadline => "deadline",
         Stopped::Shutdown => "shutdown",
     }
-}
-
-fn log(answer: &Answer, report: &RunReport) {
-    info!(
-        run.id = %answer.run_id, mode = answer.mode.as_str(), processed = answer.processed,
-        success = answer.completed, failure = answer.failed, retry = answer.retry, held = answer.held,
-        submitted = answer.submitted, released = answer.released, groups = answer.groups,
-        requests = report.requests, http_429 = report.http_429, stale = report.stale,
-        errors = answer.errors_total, stopped = word(answer.stopped), event = "run_complete",
-        "offline_conversions: run complete, {} processed", answer.processed
-    );
 }
