@@ -10,6 +10,7 @@ mod doors;
 mod hands;
 mod operate;
 mod rejects;
+mod site_keys;
 mod tasks;
 
 use std::fs;

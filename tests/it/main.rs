@@ -13,6 +13,7 @@ mod google_ads;
 mod harness;
 mod life_of_a_conversion;
 mod mutations;
+mod openapi;
 mod queue;
 mod reasons;
 mod sandbox;

@@ -4,6 +4,7 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod ingest;
 mod orders;
 mod probe;
 mod recover;
@@ -62,6 +63,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        ingest::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,

@@ -19,7 +19,7 @@ mod trigger;
 pub use context::Context;
 pub use cycle::{CycleRequest, Summary, TaskEnd, run_once};
 pub use fault::{Fault, TRIES_MAX, wait};
-pub use fields::{BadRequest, Fields};
+pub use fields::{BadRequest, Fields, whole};
 pub use forever::{Pulse, run_forever};
 pub use registry::Tasks;
 pub use retention::Retention;

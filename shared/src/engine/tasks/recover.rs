@@ -9,7 +9,7 @@ use crate::domain::{ConversionId, SiteId};
 use crate::engine::{
     self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
 };
-use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work, whole};
 use crate::store::{Recovered, Redrive};
 
 const DESCRIPTOR: Descriptor = Descriptor {
@@ -82,7 +82,8 @@ fn parse_redrive(mut fields: Fields) -> Result<(Redrive, u32), BadRequest> {
     let conversions = match fields.take("conversion_ids") {
         None => None,
         Some(ids) => {
-            let ids: Option<Vec<i64>> = serde_json::from_value(ids).ok();
+            let id = |id: &Value| id.as_number().and_then(whole);
+            let ids = ids.as_array().and_then(|ids| ids.iter().map(id).collect::<Option<Vec<_>>>());
             let wrong = || BadRequest("redrive.conversion_ids must be a list of conversion ids".to_owned());
             Some(ids.ok_or_else(wrong)?.into_iter().map(ConversionId).collect())
         }
