@@ -8,6 +8,7 @@ mod conformance;
 mod delivery;
 mod demo;
 mod engine;
+mod figures;
 mod functions;
 mod google_ads;
 mod harness;

@@ -7,6 +7,7 @@ mod door;
 mod endings;
 mod explained;
 mod follow;
+mod gauges;
 mod hammer;
 mod hands;
 mod herd;

@@ -4,6 +4,7 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod gauges;
 mod ingest;
 mod orders;
 mod probe;
@@ -64,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         recover::MUTATIONS,
         enqueue::MUTATIONS,
         ingest::MUTATIONS,
+        gauges::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,

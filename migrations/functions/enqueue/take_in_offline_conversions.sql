@@ -202,6 +202,9 @@ begin
   if v_left_ids is not null then
     perform relay.count_endings(v_left_groups, v_left_outcomes, v_now);
   end if;
+  if v_called is not null then
+    perform relay.note_arrivals(v_called, v_now);
+  end if;
 
   -- In a statement of its own, so that it sees the keys that another transaction won while we waited for it.
   return query
@@ -240,6 +243,7 @@ comment on function relay.take_in_offline_conversions is
   'was delivered under another id), original_failed (what it adjusts was never delivered: a dead letter). p_order_hashes and '
   'p_order_keys say which order each writes: of the writes of one order one is in flight, the others wait (queued, too). '
   'Raises CR001 for bad arguments, CR006 where this week has no partition and a lock keeps it from being made: then nothing '
-  'was taken in. Locks: keys in order, order chains in order, groups that must be woken, metrics of what ended.';
+  'was taken in. Locks: keys in order, order chains in order, groups that must be woken, metrics of what ended; last, and '
+  'without waiting for them, those of what came.';
 
 grant execute on function relay.take_in_offline_conversions to relay_service;

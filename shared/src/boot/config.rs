@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 
 use crate::domain::Secret;
-use crate::engine::{LocksByCall, Retention, Settings, Tasks};
+use crate::engine::{LocksByCall, Retention, Settings, Stream, Tasks};
 use crate::store::DatabaseConfig;
 
 /// A setting that is missing or wrong: its name, and what would be right. Never its value.
@@ -201,6 +201,16 @@ impl Config {
             AppEnv::Staging | AppEnv::Development => LocksByCall::Allowed,
         };
         Ok(Settings { owner: self.owner(), lock_ids, locks_by_call, retention: self.retention()? })
+    }
+
+    /// Where figures go, in CloudWatch's embedded metric format, and under which namespace: `METRICS_NAMESPACE`. On
+    /// Lambda always, to standard output; elsewhere where it is set, to standard error.
+    pub(super) fn figures(&self) -> Option<(String, Stream)> {
+        let namespace = self.get("METRICS_NAMESPACE");
+        match self.get("AWS_LAMBDA_FUNCTION_NAME") {
+            Some(_) => Some((namespace.unwrap_or_else(|| "ConversionRelay".to_owned()), Stream::Stdout)),
+            None => Some((namespace?, Stream::Stderr)),
+        }
     }
 
     /// Which program this is: the function and its environment on Lambda, else the host and its process.

@@ -22,7 +22,7 @@ use super::send::Upload;
 use crate::domain::{ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
     AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
-    TokenError,
+    TokenError, trace::carry,
 };
 use crate::store::{
     CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
@@ -77,7 +77,7 @@ impl Runner {
                 }
                 let mut questions = JoinSet::new();
                 for receipt in due {
-                    questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
+                    questions.spawn(carry(Question::run(Arc::clone(&runner), run, *provider, receipt)));
                 }
                 while let Some(asked) = questions.join_next().await {
                     match asked {

@@ -16,6 +16,7 @@ impl Tasks {
             tasks::recover::task(),
             tasks::confirm::task(),
             tasks::expire::task(),
+            tasks::gauges::task(),
             tasks::keep_partitions::task(),
             tasks::erase::task(),
             tasks::probe_credentials::task(),

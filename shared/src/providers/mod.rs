@@ -12,6 +12,7 @@ pub mod reasons;
 mod receipt;
 mod registry;
 pub mod retry_after;
+pub mod trace;
 
 pub use account::{
     AccessToken, Account, AccountOptions, Answer, BoxFuture, Budget, Memo, Packed, QuotaScope, Reply,

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod confirm;
 pub mod erase;
 pub mod expire;
+pub mod gauges;
 pub mod keep_partitions;
 pub mod probe_credentials;
 pub mod prune;
