@@ -285,6 +285,34 @@ impl Machine {
         Ok(())
     }
 
+    pub(super) async fn end_near(&mut self, limit: i32) -> anyhow::Result<()> {
+        let now = self.model.now;
+        let sql =
+            "select expired, next_after from relay.expire_waiting_conversions(null, 0::smallint, $1, $2, $3)";
+        let (mut place, mut told) = (None::<serde_json::Value>, 0);
+        loop {
+            let row = self.query(sql, &[&place, &limit, &now]).await?.remove(0);
+            told += row.get::<_, i32>("expired");
+            place = row.get("next_after");
+            if place.is_none() {
+                break;
+            }
+        }
+        let ended = self.newly_expired().await?;
+
+        let is_near = |place: &Place| matches!(place, Place::Held(..) | Place::Ready { band: 0, .. });
+        let late = |id: &i64| self.model.is_expired(*id) && is_near(&self.model.conversions[id].place);
+        let late: BTreeSet<i64> = self.model.conversions.keys().copied().filter(late).collect();
+        ensure!(ended == late, "{ended:?} ended, expected {late:?}");
+        ensure!(told == i32::try_from(ended.len())?, "{told} were told of, and {} ended", ended.len());
+        for id in &ended {
+            let group = self.model.conversions[id].group;
+            self.model.count_failed(group);
+            self.model.tell(*id, "EXPIRED", Place::Ended);
+        }
+        Ok(())
+    }
+
     pub(super) async fn cancel(&mut self, number: usize, limit: i32) -> anyhow::Result<()> {
         let (now, site) = (self.model.now, self.model.groups[number].site);
         let most = usize::try_from(limit)?;
