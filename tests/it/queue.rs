@@ -4,6 +4,7 @@ mod budget;
 mod chaos;
 mod dead_letters;
 mod door;
+mod endings;
 mod explained;
 mod follow;
 mod gauges;

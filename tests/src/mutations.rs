@@ -5,11 +5,13 @@ mod circuit;
 mod claim;
 mod enqueue;
 mod gauges;
+mod ingest;
 mod orders;
 mod probe;
 mod recover;
 mod settle;
 mod tasks;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,10 +65,12 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         recover::MUTATIONS,
         enqueue::MUTATIONS,
         gauges::MUTATIONS,
+        ingest::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
         tasks::MUTATIONS,
+        upkeep::MUTATIONS,
     ]
     .into_iter()
     .flatten()

@@ -1,25 +1,18 @@
 //! Holds our requests and the platforms' recorded answers against the message types that Google publishes.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::{fs, thread};
+use std::thread;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde_json::{Value, json};
 
-use crate::binaries::target_folder;
+use crate::python::{environment, told};
 
-const REQUIREMENTS: &str = include_str!("../proto/requirements.txt");
 const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/check.py");
-
-const HOW_TO_INSTALL: &str = "\
-python3 (3.11 to 3.14) with its modules venv and pip is needed to check messages against Google's own types; \
-install it (Debian and Ubuntu: apt-get install python3 python3-venv; Fedora: dnf install python3; \
-Alpine: apk add python3; macOS: brew install python3)";
 
 /// What the message type says about one JSON document.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,50 +77,9 @@ fn run_check(arguments: &[&str], input: String) -> anyhow::Result<String> {
 /// The environment's python, made by the first caller.
 fn python() -> anyhow::Result<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| ready_environment().map_err(|error| format!("{error:#}")));
+    let python = PYTHON.get_or_init(|| {
+        let programs = environment("proto", "proto/requirements.txt");
+        programs.map(|programs| programs.join("python")).map_err(|error| format!("{error:#}"))
+    });
     python.as_deref().map_err(|error| anyhow!(error.clone()))
-}
-
-/// Makes the environment unless it holds exactly the pinned packages already. The lock keeps other test processes
-/// out meanwhile, and the copy of the pins, written last, tells a whole environment from half a one.
-fn ready_environment() -> anyhow::Result<PathBuf> {
-    let folder = target_folder()?.join("proto-environment");
-    let python = folder.join("bin/python");
-    let pins = folder.join("installed.txt");
-    let lock = File::create(folder.with_extension("lock")).context("create the environment's lock")?;
-    lock.lock().context("lock the environment")?;
-
-    let whole = fs::read_to_string(&pins).is_ok_and(|installed| installed == REQUIREMENTS);
-    if whole && python.exists() {
-        return Ok(python);
-    }
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("clear {}", folder.display()))?;
-    }
-    let output =
-        Command::new("python3").args(["-m", "venv"]).arg(&folder).output().context(HOW_TO_INSTALL)?;
-    if !output.status.success() {
-        bail!("{HOW_TO_INSTALL}\npython3 -m venv said: {}", told(&output));
-    }
-    let mut command = Command::new(&python);
-    // The pins are complete, so nothing is left to resolve; few of the thousands of modules are ever compiled.
-    command.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-compile",
-        "--disable-pip-version-check",
-    ]);
-    command.args(["--requirement", concat!(env!("CARGO_MANIFEST_DIR"), "/proto/requirements.txt")]);
-    let output = command.output().context("run pip")?;
-    ensure!(output.status.success(), "pip could not install tests/proto/requirements.txt: {}", told(&output));
-    fs::write(&pins, REQUIREMENTS).context("mark the environment as whole")?;
-    Ok(python)
-}
-
-fn told(output: &Output) -> String {
-    let told = [&*output.stderr, &*output.stdout].map(String::from_utf8_lossy);
-    format!("{}: {}", output.status, told.join("\n").trim())
 }

@@ -193,7 +193,17 @@ async fn answer(host: Arc<Host>, mut call: HttpCall, body: Incoming) -> HttpAnsw
             }
         },
     };
-    match tokio::time::timeout(BODY_TIME, body::read(body)).await {
+    let body = async {
+        match entrance.function.callers {
+            // Such a function reads none, and its calls are not counted: so none is kept.
+            Callers::Anybody => {
+                body::pass_over(body).await;
+                Ok(Vec::new())
+            }
+            Callers::WithSecret | Callers::OfItsOwnChoice => body::read(body).await,
+        }
+    };
+    match tokio::time::timeout(BODY_TIME, body).await {
         Ok(Ok(body)) => call.body = body,
         Ok(Err(Refused::TooLarge)) => return HttpAnswer::too_large(),
         Ok(Err(Refused::Broken)) => return HttpAnswer::error(400, "the body cannot be read"),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
+use super::call::writable;
 use crate::domain::read_json;
 use crate::engine::{BadRequest, Fields};
 use crate::providers::trace::{TRACEPARENT, Trace};
@@ -141,6 +142,6 @@ impl HttpCall {
                 return Err(BadRequest(format!("{name} is given twice")));
             }
         }
-        Ok(Fields::new(fields))
+        writable(fields).map(Fields::new)
     }
 }

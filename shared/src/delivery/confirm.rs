@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::access::AccessError;
 use super::claimed::Part;
 use super::codes::Codes;
-use super::decide::{settled, unconfirmed};
+use super::decide::{end_erased, settled, unconfirmed};
 use super::decision::{Decision, code_of, decide_answer};
 use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
 use super::receipts::{ByAccount, Resolved, resolve};
@@ -341,6 +341,7 @@ impl Question {
                 }
             }
         }
+        end_erased(&part.rows, &mut decision.rows);
         self.settle(part, decision).await
     }
 

@@ -94,6 +94,12 @@ async fn a_line_that_is_no_json_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_stands_twice_is_refused() {
+    check(b"{\"value\": \"1\", \"value\": \"2\"}", "value", "is given twice").await;
+    check(b"{\"user\": {\"email\": \"a\", \"email\": \"b\"}}", "user.email", "is given twice").await;
+}
+
+#[tokio::test]
 async fn a_line_that_is_no_object_is_refused() {
     check(b"[1, 2]", "(line)", "must be a JSON object").await;
 }
