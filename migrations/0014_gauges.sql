@@ -33,7 +33,6 @@ create table relay.gauge (
   last_settled_at timestamptz,
   last_arrival_at timestamptz,
   usual_gap_seconds double precision,
-  score numeric(4, 1),
   approximate text[] not null default '{}',
   constraint gauge_pkey primary key (provider_key, place),
   constraint gauge_place check ((place = 0) = (site_id is null))
