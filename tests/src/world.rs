@@ -109,6 +109,8 @@ impl World {
         let settings = settings(&database.service_url(), &sandbox, http_timeout);
         let context = open_context(&config(settings)).await?;
         let sql = database.connect().await?;
+        // As if it had been migrated now, and not copied from one that was minutes ago: no task is late yet.
+        sql.batch_execute("update relay.task_state set registered_at = clock_timestamp()").await?;
         Ok(Self { database, sql, sandbox, context })
     }
 

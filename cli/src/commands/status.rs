@@ -40,7 +40,7 @@ const PROVIDERS: [(&str, Set); 9] = [
     ("held", Set::Number),
     ("dead", Set::Number),
     ("open", Set::Number),
-    ("silent", Set::Number),
+    ("score", Set::Number),
     ("last run", Set::Text),
 ];
 
@@ -193,7 +193,7 @@ impl Standing {
 
     fn provider_row(&self, gauge: &Gauge, now: Timestamp) -> Vec<String> {
         let key = gauge.provider_key.as_deref().unwrap_or_default();
-        let ran = self.last_run(key).map(|at| format!("{} ago", since(now.duration_since(at).as_secs())));
+        let ran = self.last_run(key).map(|at| since(now.duration_since(at).as_secs()));
         vec![
             key.to_owned(),
             about(gauge, "backlog", gauge.backlog),
@@ -202,7 +202,7 @@ impl Standing {
             about(gauge, "held", gauge.held),
             about(gauge, "dead_letters", gauge.dead_letters),
             grouped(gauge.open_circuits),
-            grouped(gauge.silent_groups),
+            gauge.score.map_or_else(String::new, |score| score.to_string()),
             ran.unwrap_or_else(|| "never".to_owned()),
         ]
     }
@@ -251,12 +251,17 @@ fn hour_text(all: &Gauge) -> String {
         .map_or_else(String::new, |seconds| format!(", the oldest for {}", age(Some(seconds))));
     format!(
         "\n\nlast hour: completed {}, failed {}, retries {}, stale outcomes {}\n\
+         groups {}: held {}, circuit open {}, silent {}\n\
          in flight {}; submitted, to be confirmed {}{oldest}\n\
          so far: requests {}, completed {}, failed {}, retries {}",
         count(all.completed_last_hour),
         count(all.failed_last_hour),
         count(all.retry_last_hour),
         count(all.stale_outcomes_last_hour),
+        grouped(all.groups),
+        grouped(all.held_groups),
+        grouped(all.open_circuits),
+        grouped(all.silent_groups),
         grouped(all.processing),
         about(all, "submitted", all.submitted),
         grouped(all.attempts_total),
@@ -306,6 +311,7 @@ fn stands(group: &Gauge, pauses: &[Pause], now: Timestamp) -> Vec<String> {
     if told.is_empty() {
         told.push("good".to_owned());
     }
+    told.extend(group.score.map(|score| format!("score {score}")));
     told
 }
 

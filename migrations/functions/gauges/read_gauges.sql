@@ -9,7 +9,8 @@ returns table (
   held_groups integer, open_circuits integer, silent_groups integer, attempts_total bigint, completed_total bigint,
   failed_total bigint, retry_total bigint, completed_last_hour bigint, failed_last_hour bigint, retry_last_hour bigint,
   stale_outcomes_last_hour bigint, last_hour_from timestamptz, circuit text, next_probe_at timestamptz, hold_code text,
-  last_settled_at timestamptz, last_arrival_at timestamptz, usual_gap_seconds double precision, approximate text[]
+  last_settled_at timestamptz, last_arrival_at timestamptz, usual_gap_seconds double precision, score numeric,
+  approximate text[]
 )
 language sql
 volatile
@@ -32,7 +33,8 @@ as $$
     gauge.dead_letters, gauge.held_groups, gauge.open_circuits, gauge.silent_groups, gauge.attempts_total,
     gauge.completed_total, gauge.failed_total, gauge.retry_total, gauge.completed_last_hour, gauge.failed_last_hour,
     gauge.retry_last_hour, gauge.stale_outcomes_last_hour, gauge.last_hour_from, gauge.circuit, gauge.next_probe_at,
-    gauge.hold_code, gauge.last_settled_at, gauge.last_arrival_at, gauge.usual_gap_seconds, gauge.approximate
+    gauge.hold_code, gauge.last_settled_at, gauge.last_arrival_at, gauge.usual_gap_seconds, gauge.score,
+    gauge.approximate
   from clock
   cross join relay.gauge
   where gauge.place <= p_group_limit

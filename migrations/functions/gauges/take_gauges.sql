@@ -80,15 +80,17 @@ begin
       coalesce(taken.conversions, 0) as submitted,
       taken.oldest_at as oldest_submitted_at,
       coalesce(dead.conversions, 0) as dead_letters,
-      groups.hold_id is not null as is_held,
+      groups.hold_id is not null and site.removed_at is null as is_held,
       circuit.state as circuit,
       case when circuit.state <> 'CLOSED' then coalesce(circuit.probe_until, circuit.next_probe_at) end as next_probe_at,
-      hold.code as hold_code,
+      case when site.removed_at is null then hold.code end as hold_code,
+      delivery_score.score, delivery_score.delivered, delivery_score.failed,
       metrics.attempts_total, metrics.completed_total, metrics.failed_total, metrics.retry_total,
       case when metrics.attempts_total + metrics.failed_total > 0 then metrics.updated_at end as settled_at,
       metrics.last_arrival_at, metrics.usual_gap_seconds,
       coalesce(
         metrics.arrivals >= c_arrivals_least
+          and site.removed_at is null
           and metrics.last_arrival_at < v_now - pg_catalog.make_interval(
             secs => c_silent_factor * greatest(metrics.usual_gap_seconds, c_gap_least)
           ),
@@ -100,6 +102,8 @@ begin
     from relay.delivery_group as groups
     join relay.provider_health_state as circuit on circuit.group_id = groups.group_id
     join relay.provider_upload_metrics as metrics on metrics.group_id = groups.group_id
+    join relay.site on site.site_id = groups.site_id
+    left join relay.delivery_score on delivery_score.group_id = groups.group_id
     left join relay.hold on hold.hold_id = groups.hold_id
     left join waits on waits.group_id = groups.group_id
     left join claimed on claimed.group_id = groups.group_id
@@ -120,7 +124,8 @@ begin
     provider_key, place, site_id, taken_at, groups, backlog, oldest_waiting_at, at_risk, held, processing, submitted,
     oldest_submitted_at, dead_letters, held_groups, open_circuits, silent_groups, attempts_total, completed_total,
     failed_total, retry_total, completed_last_hour, failed_last_hour, retry_last_hour, stale_outcomes_last_hour,
-    last_hour_from, circuit, next_probe_at, hold_code, last_settled_at, last_arrival_at, usual_gap_seconds, approximate
+    last_hour_from, circuit, next_probe_at, hold_code, last_settled_at, last_arrival_at, usual_gap_seconds, score,
+    approximate
   )
   select
     whole.provider_key, 0, null, v_now, whole.groups,
@@ -132,7 +137,7 @@ begin
     case
       when provider_circuit.state <> 'CLOSED' then coalesce(provider_circuit.probe_until, provider_circuit.next_probe_at)
     end,
-    null, whole.settled_at, whole.last_arrival_at, null,
+    null, whole.settled_at, whole.last_arrival_at, null, whole.score,
     pg_catalog.array_remove(
       array[
         case when whole.backlog_is_estimate then 'backlog' end,
@@ -164,6 +169,10 @@ begin
       coalesce(pg_catalog.sum(standing.failed_total), 0) as failed_total,
       coalesce(pg_catalog.sum(standing.retry_total), 0) as retry_total,
       pg_catalog.max(standing.settled_at) as settled_at,
+      -- As each group's, of all that ended.
+      pg_catalog.round(
+        100.0 * pg_catalog.sum(standing.delivered) / nullif(pg_catalog.sum(standing.delivered + standing.failed), 0), 1
+      ) as score,
       pg_catalog.max(standing.last_arrival_at) as last_arrival_at,
       coalesce(pg_catalog.bool_or(standing.waiting_is_estimate and not standing.is_held), false) as backlog_is_estimate,
       coalesce(pg_catalog.bool_or(standing.at_risk_is_estimate), false) as at_risk_is_estimate,
@@ -194,7 +203,7 @@ begin
     pg_catalog.round(ranked.held), ranked.processing, ranked.submitted, ranked.oldest_submitted_at, ranked.dead_letters,
     ranked.is_held::integer, (ranked.circuit <> 'CLOSED')::integer, ranked.is_silent::integer, ranked.attempts_total,
     ranked.completed_total, ranked.failed_total, ranked.retry_total, null, null, null, null, null, ranked.circuit,
-    ranked.next_probe_at, ranked.hold_code, ranked.settled_at, ranked.last_arrival_at, ranked.usual_gap_seconds,
+    ranked.next_probe_at, ranked.hold_code, ranked.settled_at, ranked.last_arrival_at, ranked.usual_gap_seconds, ranked.score,
     pg_catalog.array_remove(
       array[
         case when ranked.waiting_is_estimate and not ranked.is_held then 'backlog' end,
@@ -219,7 +228,8 @@ comment on function relay.take_gauges is
   'what waits is counted or estimated as relay.count_waiting says, submitted stops counting at 20,000 requests and dead letters '
   'at 10,000; it does grow with the number of groups. Oldest: when the first conversion that waits in a group that is not held was '
   'due, and when the first request that is still to be answered left. At risk counts what expires within 48 hours wherever it '
-  'waits, held or not. A group is silent after three times its usual gap (5 minutes at least) without a conversion. Called '
+  'waits, held or not. A group is silent after three times its usual gap (5 minutes at least) without a conversion; '
+  'a site that was removed is neither held nor silent. score: as relay.recompute_scores left it. Called '
   'under the lock of its task. Raises CR001 for bad arguments.';
 
 grant execute on function relay.take_gauges to relay_service;

@@ -1,6 +1,7 @@
 //! Gauges: the figures that dashboards, alarms and the command line read.
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -80,6 +81,8 @@ pub struct Gauge {
     pub last_arrival_at: Option<Timestamp>,
     /// The longest that the group usually is without one.
     pub usual_gap_seconds: Option<f64>,
+    /// How well conversions were delivered, 0 to 100; `None` where too little is known.
+    pub score: Option<Decimal>,
     /// Which of the figures are estimates, or a least where counting stopped: `backlog`, `at_risk`, `held`,
     /// `submitted`, `dead_letters`.
     pub approximate: Vec<String>,
@@ -112,7 +115,7 @@ impl Store {
                  oldest_submitted_seconds, dead_letters, held_groups, open_circuits, silent_groups, attempts_total, \
                  completed_total, failed_total, retry_total, completed_last_hour, failed_last_hour, retry_last_hour, \
                  stale_outcomes_last_hour, last_hour_from, circuit, next_probe_at, hold_code, last_settled_at, \
-                 last_arrival_at, usual_gap_seconds, approximate \
+                 last_arrival_at, usual_gap_seconds, score, approximate \
                  from relay.read_gauges($1)",
                 &[(&groups, Type::INT4)],
             )
@@ -156,6 +159,7 @@ fn gauge(row: &Row) -> Gauge {
         last_settled_at: row.get("last_settled_at"),
         last_arrival_at: row.get("last_arrival_at"),
         usual_gap_seconds: row.get("usual_gap_seconds"),
+        score: row.get("score"),
         approximate: row.get("approximate"),
     }
 }

@@ -98,9 +98,9 @@ async fn a_circuit_and_a_hold_that_open_are_told_by_name_with_their_group() -> a
 
 #[tokio::test]
 async fn an_answer_for_a_claim_that_was_lost_is_told_as_stale() -> anyhow::Result<()> {
-    let world = World::with(Duration::from_secs(5)).await?;
+    let world = World::with(Duration::from_secs(10)).await?;
     let site = world.site(json!({})).await?;
-    world.enqueue_many(site, "late", "slow.2000*1", 1).await?;
+    world.enqueue_many(site, "late", "slow.4000*1", 1).await?;
     let mut runner = start("runner", &world.environment()).await?;
 
     let lose = async {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::json;
 use shared::domain::SiteId;
+use shared::store::Gauge;
 use tests::world::{World, conversion};
 use uuid::Uuid;
 
@@ -199,6 +200,34 @@ async fn dead_letters_that_were_sent_again_are_dead_no_longer() -> anyhow::Resul
 
     assert_eq!((all(&before).dead_letters, all(&after).dead_letters), (3, 0));
     assert_eq!(all(&after).backlog, all(&before).backlog + 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_site_that_was_removed_is_neither_held_nor_silent_and_scores_are_as_they_were_computed()
+-> anyhow::Result<()> {
+    let (world, [well, bare, ..]) = full_world().await?;
+    world
+        .sql
+        .batch_execute(
+            "insert into relay.delivery_score select group_id, site_id, provider_key, 97.5, 39, 1, 0, 9, 0, 180, \
+             current_date, now() from relay.delivery_group where hold_id is null; \
+             update relay.delivery_score set score = 77.5, delivered = 31, failed = 9 where group_id = 1; \
+             update relay.provider_upload_metrics set arrivals = 9, usual_gap_seconds = 3600, \
+             last_arrival_at = now() - interval '5 hours'",
+        )
+        .await?;
+
+    let before = take(&world).await?;
+    world.sql.execute("update relay.site set removed_at = now() where site_id = $1", &[&bare.0]).await?;
+    let after = take(&world).await?;
+
+    assert_eq!((all(&before).held_groups, all(&before).silent_groups), (1, 4));
+    assert_eq!((all(&after).held_groups, all(&after).silent_groups), (0, 3));
+    let score = |gauge: &Gauge| gauge.score.map(|score| score.to_string());
+    assert_eq!(score(of_site(&after, well)).as_deref(), Some("77.5"));
+    assert_eq!(score(of_site(&after, bare)), None);
+    assert_eq!(score(all(&after)).as_deref(), Some("90.8"), "109 of 120");
     Ok(())
 }
 

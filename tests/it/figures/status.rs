@@ -91,6 +91,7 @@ async fn its_json_has_all_that_it_shows() -> anyhow::Result<()> {
         "hold_code",
         "approximate",
         "last_arrival_at",
+        "score",
     ] {
         assert!(group.get(field).is_some() && told["all"].get(field).is_some(), "{field}: {told}");
     }
