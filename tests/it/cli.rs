@@ -7,6 +7,7 @@ mod credentials;
 mod csv;
 mod doctor;
 mod doors;
+mod hands;
 mod operate;
 mod rejects;
 mod site_keys;

@@ -4,12 +4,14 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod gauges;
 mod ingest;
 mod orders;
 mod probe;
 mod recover;
 mod settle;
 mod tasks;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,10 +65,12 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         recover::MUTATIONS,
         enqueue::MUTATIONS,
         ingest::MUTATIONS,
+        gauges::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
         tasks::MUTATIONS,
+        upkeep::MUTATIONS,
     ]
     .into_iter()
     .flatten()

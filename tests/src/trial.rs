@@ -15,7 +15,7 @@ use crate::database::MUTATION;
 use crate::mutations::Mutation;
 
 /// The rooms that stand on the SQL.
-const QUICK: [&str; 4] = ["delivery::", "engine::", "queue::", "store::"];
+const QUICK: [&str; 5] = ["delivery::", "engine::", "queue::", "store::", "upkeep::"];
 
 /// What takes long, and is asked only where nothing else notices.
 const SLOW: [&str; 3] = [

@@ -26,6 +26,8 @@ begin
   join relay.delivery_group on delivery_group.group_id = hold.group_id
   where hold.lifted_at is null
     and hold.lifts_at is null
+    -- Credentials alone bring a site back.
+    and hold.code <> 'SITE_REMOVED'
     and (p_hold_id is null or hold.hold_id = p_hold_id)
     and (p_code is null or hold.code = p_code)
     and (p_provider_key is null or delivery_group.provider_key = p_provider_key)
@@ -95,7 +97,7 @@ $$;
 
 comment on function relay.release_holds is
   'Lifts holds by an operator''s hand: what they parked and stopped goes on at once, and where nothing was mended the next '
-  'request holds it again. Not those that end by themselves. One row: holds, sites that were stopped, conversions that were '
+  'request holds it again. Not those that end by themselves, nor of a site that was removed. One row: holds, sites that were stopped, conversions that were '
   'parked. Raises CR001 where nothing narrows the call. Locks: groups in order, holds, what they parked.';
 
 grant execute on function relay.release_holds to relay_service;

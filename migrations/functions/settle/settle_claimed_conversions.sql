@@ -88,7 +88,7 @@ begin
       from unnest(p_outcomes) as given (outcome)
       where given.outcome <> all (array[
         'DELIVERED', 'DUPLICATE', 'UNMATCHED', 'SUPERSEDED', 'CONSENT_DENIED', 'REJECTED', 'EXPIRED', 'EXHAUSTED',
-        'UNCONFIRMED', 'SUBMITTED', 'RETRY', 'DEGRADED', 'DELAYED', 'UNANSWERED', 'HELD', 'RELEASED', 'REQUEUED'
+        'CANCELLED', 'UNCONFIRMED', 'SUBMITTED', 'RETRY', 'DEGRADED', 'DELAYED', 'UNANSWERED', 'HELD', 'RELEASED', 'REQUEUED'
       ])
     )
     or 'SUBMITTED' = any (p_outcomes) and (p_attempt_id is null or p_provider_request_id is null)

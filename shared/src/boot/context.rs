@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::config::{AppEnv, Config, ConfigError, ProviderConfig};
 use super::migrate::NEWEST_MIGRATION;
+use super::telemetry::start_figures;
 use crate::delivery::Access;
 use crate::engine::{Context, Tasks};
 use crate::providers::Registry;
@@ -65,7 +66,14 @@ pub async fn open_context(config: &Config) -> Result<Context, BootError> {
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
     let settings = Arc::new(config.task_settings(&Tasks::of(&registry))?);
-    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout, settings })
+    Ok(Context {
+        store,
+        access: Arc::new(access),
+        registry,
+        http_timeout: providers.http_timeout,
+        settings,
+        figures: start_figures(config),
+    })
 }
 
 /// The platforms of this program.

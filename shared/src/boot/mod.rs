@@ -10,6 +10,7 @@ pub mod functions;
 mod health;
 mod http;
 mod lambda;
+mod lines;
 mod migrate;
 mod telemetry;
 

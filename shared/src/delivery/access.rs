@@ -142,6 +142,18 @@ impl Access {
         adapter.open_account(&credentials, options).map_err(AccessError::Credentials)
     }
 
+    /// Forgets the shared access token of a site's account, so that none outlives its credentials; whether there was one. A
+    /// site that shares the grant has its token fetched again.
+    pub async fn forget_token(
+        &self,
+        site: SiteId,
+        provider: ProviderKey,
+        sealed: &SealedCredentials,
+    ) -> Result<bool, AccessError> {
+        let account = self.open_account(site, provider, sealed, &AccountOptions::default()).await?;
+        Ok(self.store.delete_access_token(account.token_key()).await?)
+    }
+
     /// The account's access token: this process's, else the shared one, else a new one, which is then shared.
     /// A token equal to `refused` is passed over.
     pub async fn token(

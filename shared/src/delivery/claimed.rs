@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::decide::settled;
+use super::decide::{erased, settled};
 use crate::domain::{
     ClaimToken, Class, Conversion, ErrorCode, GroupId, HoldScope, Outcome, ProviderKey, SiteId,
 };
@@ -64,6 +64,7 @@ pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
                     places.push(place);
                 }
             },
+            None if row.is_erased => decided[place] = Some(erased()),
             None => decided[place] = Some(held(row, ErrorCode::own("PAYLOAD_UNREADABLE"))),
         }
     }

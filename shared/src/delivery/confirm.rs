@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::access::AccessError;
 use super::claimed::Part;
 use super::codes::Codes;
-use super::decide::{settled, unconfirmed};
+use super::decide::{end_erased, settled, unconfirmed};
 use super::decision::{Decision, code_of, decide_answer};
 use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
 use super::receipts::{ByAccount, Resolved, resolve};
@@ -22,7 +22,7 @@ use super::send::Upload;
 use crate::domain::{ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
 use crate::providers::{
     AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
-    TokenError,
+    TokenError, trace::carry,
 };
 use crate::store::{
     CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
@@ -77,7 +77,7 @@ impl Runner {
                 }
                 let mut questions = JoinSet::new();
                 for receipt in due {
-                    questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
+                    questions.spawn(carry(Question::run(Arc::clone(&runner), run, *provider, receipt)));
                 }
                 while let Some(asked) = questions.join_next().await {
                     match asked {
@@ -341,6 +341,7 @@ impl Question {
                 }
             }
         }
+        end_erased(&part.rows, &mut decision.rows);
         self.settle(part, decision).await
     }
 

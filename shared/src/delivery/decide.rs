@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::limits::{MAX_RETRY_ATTEMPTS, REQUEST_FAILURES_UNTIL_ALONE};
-use crate::domain::{Class, ErrorCode, HoldScope, Omitted, Outcome, Transient, Verdict, Wait, retry_wait};
+use crate::domain::{
+    Class, ErrorCode, HoldScope, Omitted, Outcome, Status, Transient, Verdict, Wait, retry_wait,
+};
 use crate::providers::RowAnswer;
 use crate::store::{ClaimedRow, SettledRow};
 
@@ -107,6 +109,22 @@ pub(super) fn settled(outcome: Outcome) -> SettledRow {
 pub(super) fn unconfirmed(code: &'static str) -> SettledRow {
     let code = Some(ErrorCode::own(code));
     SettledRow { class: Some(Class::Ambiguous), code, ..settled(Outcome::Unconfirmed) }
+}
+
+/// A conversion whose person was erased: nothing is left of it that could be sent.
+pub(super) fn erased() -> SettledRow {
+    SettledRow { code: Some(ErrorCode::own("ERASED")), ..settled(Outcome::Cancelled) }
+}
+
+/// What has no end yet of those that were erased ends here; a platform that has one already has it.
+pub(super) fn end_erased(claimed: &[ClaimedRow], rows: &mut [SettledRow]) {
+    for (row, claimed) in rows.iter_mut().zip(claimed) {
+        let goes_on = !matches!(row.outcome.status(), Status::Completed | Status::Failed);
+        if claimed.is_erased && goes_on {
+            let class = (row.outcome == Outcome::Requeued).then_some(Class::Ambiguous);
+            *row = SettledRow { class, ..erased() };
+        }
+    }
 }
 
 /// Burns a retry: the next attempt's wait, or the end.

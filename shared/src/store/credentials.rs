@@ -171,4 +171,15 @@ impl Store {
             expires_at: row.get("expires_at"),
         }))
     }
+
+    /// Forgets the shared access token of a client and grant; whether there was one. Whoever shares it fetches another.
+    pub async fn delete_access_token(&self, token_key: &str) -> Result<bool, StoreError> {
+        let row = self
+            .query_one(
+                "select deleted from relay.delete_access_token($1) as deleted",
+                &[(&token_key, Type::TEXT)],
+            )
+            .await?;
+        Ok(row.get("deleted"))
+    }
 }

@@ -175,7 +175,8 @@ impl Store {
             request_failures: 0,
             maybe_delivered: true,
             target: targets[place],
-            conversion: payload.0,
+            is_erased: payload.is_erased,
+            conversion: payload.conversion,
             omitted: Omitted::from_bits(omitted[place]),
             part: None,
         });

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, count};
 use crate::domain::{Consent, ConsentState, Country, ProviderKey, SiteId};
 
 /// What the door needs to know of a site.
@@ -41,6 +41,30 @@ pub struct StandingDefaults {
     pub ad_user_data: Option<String>,
     /// What holds where a conversion says nothing of personalised advertising.
     pub ad_personalization: Option<String>,
+}
+
+/// What off-boarding a site took away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RemovedSite {
+    /// Providers that it was delivered to.
+    pub providers: u64,
+    /// Credentials that were deleted.
+    pub credentials: u64,
+    /// Keys of its door that were deleted.
+    pub ingest_keys: u64,
+    /// Whether it had been removed before.
+    pub removed_before: bool,
+}
+
+/// What one sweep over removed sites ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Conversions that were cancelled.
+    pub cancelled: u64,
+    /// Those of them that an earlier request may have delivered.
+    pub in_doubt: u64,
+    /// Nothing waited any more.
+    pub finished: bool,
 }
 
 impl<T> Change<T> {
@@ -126,6 +150,39 @@ impl Store {
             country: row.get("default_country"),
             ad_user_data: row.get("ad_user_data"),
             ad_personalization: row.get("ad_personalization"),
+        })
+    }
+
+    /// Off-boards a site: its credentials and the keys of its door go, and its groups leave the line for good. `None` where
+    /// nobody knows it. What waits is ended by [`Store::sweep_removed_sites`].
+    pub async fn remove_site(&self, site: SiteId) -> Result<Option<RemovedSite>, StoreError> {
+        let rows = self
+            .query(
+                "select providers, credentials, ingest_keys, removed_before from relay.remove_site($1)",
+                &[(&site.0, Type::UUID)],
+            )
+            .await?;
+        Ok(rows.first().map(|row| RemovedSite {
+            providers: count(row, "providers"),
+            credentials: count(row, "credentials"),
+            ingest_keys: count(row, "ingest_keys"),
+            removed_before: row.get("removed_before"),
+        }))
+    }
+
+    /// Ends what waits for a site that was removed, or for all of them, at most `limit` (1 to 100,000) of each place. Call
+    /// again until it is finished.
+    pub async fn sweep_removed_sites(&self, site: Option<SiteId>, limit: i32) -> Result<Swept, StoreError> {
+        let row = self
+            .query_one(
+                "select cancelled, in_doubt, finished from relay.sweep_removed_sites($1, $2)",
+                &[(&site.map(|site| site.0), Type::UUID), (&limit, Type::INT4)],
+            )
+            .await?;
+        Ok(Swept {
+            cancelled: count(&row, "cancelled"),
+            in_doubt: count(&row, "in_doubt"),
+            finished: row.get("finished"),
         })
     }
 }

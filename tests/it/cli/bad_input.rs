@@ -179,7 +179,7 @@ async fn a_site_without_credentials_is_held_and_stops_nobody() {
     assert_eq!(answer["errors"][0]["site_id"], stranger.to_string());
     let worst = &status["groups"][0];
     assert_eq!((&worst["site_id"], &worst["hold_code"]), (&json!(stranger), &json!("NO_CREDENTIALS")));
-    assert_eq!((&worst["held"], &worst["waiting"]), (&json!(1), &json!(0)));
+    assert_eq!((&worst["held"], &worst["backlog"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ impl Machine {
             Operation::Pause { place, seconds } => self.pause(*place, *seconds).await,
             Operation::PutBudget { key, per_minute } => self.put_budget(KEYS[*key].0, *per_minute).await,
             Operation::Resume { place } => self.resume(*place).await,
+            Operation::Cancel { group, limit } => self.cancel(*group, *limit).await,
             Operation::Redrive { group } => self.redrive(*group).await,
         }
     }

@@ -64,6 +64,11 @@ pub(super) enum Operation {
         group: usize,
         key: usize,
     },
+    /// Ends what waits in a group, so many of each place.
+    Cancel {
+        group: usize,
+        limit: i32,
+    },
     Redrive {
         group: usize,
     },
@@ -181,6 +186,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(min_age_minutes, group)| Operation::Recover { min_age_minutes, group }),
         2 => prop_oneof![1..5, Just(1_000)].prop_map(|limit| Operation::Expire { limit }),
         2 => (group.clone(), 0..2_usize).prop_map(|(group, key)| Operation::PutCredentials { group, key }),
+        1 => (group.clone(), prop_oneof![1..5, Just(1_000)])
+            .prop_map(|(group, limit)| Operation::Cancel { group, limit }),
         2 => group.prop_map(|group| Operation::Redrive { group }),
         2 => (option::weighted(0.7, 0..GROUPS), option::weighted(0.7, 1..900_i64))
             .prop_map(|(place, seconds)| Operation::Pause { place, seconds }),

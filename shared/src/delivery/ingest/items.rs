@@ -215,7 +215,11 @@ fn result(item: usize, echo: Echo, answer: ItemAnswer) -> ItemResult {
                 provider_key: Some(answer.provider_key.to_string()),
                 result: word(answer.result),
                 conversion_id: answer.conversion_id,
-                errors: Vec::new(),
+                errors: if answer.result == EnqueueResult::SiteRemoved {
+                    vec![FieldError::new("site_id", "was removed: nothing is taken in for it")]
+                } else {
+                    Vec::new()
+                },
             });
             (providers.collect(), dropped)
         }
@@ -237,5 +241,6 @@ fn word(result: EnqueueResult) -> &'static str {
         EnqueueResult::Superseded => "superseded",
         EnqueueResult::OrderDelivered => "order_delivered",
         EnqueueResult::OriginalFailed => "original_failed",
+        EnqueueResult::SiteRemoved => "invalid",
     }
 }

@@ -127,8 +127,7 @@ pub fn task() -> Task {
     })
 }
 
-/// Puts back what crashed runs left, until nothing is left or the deadline is near. What nobody else does yet it does
-/// along the way: it ends conversions past their time.
+/// Puts back what crashed runs left, until nothing is left or the deadline is near.
 ///
 /// # Errors
 /// The database's.
@@ -136,7 +135,7 @@ pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow
     let narrowed = json!({
         "min_age_minutes": request.min_age_minutes, "site_id": request.site, "redrive": request.redrive.is_some(),
     });
-    let mut work = Recovering { request, sum: Recovered::default(), redriven: 0, expired: 0 };
+    let mut work = Recovering { request, sum: Recovered::default(), redriven: 0 };
     Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
         Ran::Run(_) => Reply::Answer(work.answer()),
         Ran::Skipped(reason) => Reply::skipped(reason),
@@ -147,7 +146,6 @@ struct Recovering<'a> {
     request: &'a Request,
     sum: Recovered,
     redriven: u64,
-    expired: u64,
 }
 
 impl Work for Recovering<'_> {
@@ -169,7 +167,6 @@ impl Work for Recovering<'_> {
             self.redriven += store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?;
         }
         store.close_lost_runs(LOST_RUN_HOURS, LOST_RUNS_PER_CALL).await?;
-        self.expired += store.expire_conversions(EXPIRY_ROWS).await?;
         Ok(())
     }
 
@@ -177,7 +174,7 @@ impl Work for Recovering<'_> {
         let counters = json!({
             "claims": self.sum.claims, "requeued": self.sum.requeued, "exhausted": self.sum.exhausted,
             "attempts_settled": self.sum.attempts_settled, "leases_freed": self.sum.leases_freed,
-            "redriven": self.redriven, "expired": self.expired,
+            "redriven": self.redriven,
         });
         Tally { counters, ..Tally::default() }
     }
@@ -198,9 +195,6 @@ impl Recovering<'_> {
         }
     }
 }
-
-/// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
-const EXPIRY_ROWS: i32 = 200_000;
 
 /// A run that has not ended after so long, and renews no lock, has no program any more: none may be longer than a day.
 const LOST_RUN_HOURS: i32 = 25;
