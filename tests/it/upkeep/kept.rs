@@ -25,7 +25,7 @@ const PER_SITE: &str = "a row for each site or group, as many as there are";
 const ONE: &str = "a handful of rows, written in place";
 
 /// Every table there is. A new one gets a row here: who takes away what it gathers?
-const RULES: [(&str, Rule); 41] = [
+const RULES: [(&str, Rule); 43] = [
     ("access_token", Pruned),
     ("blocked", Kept(LIVE)),
     ("circuit_setting", Kept(ONE)),
@@ -38,6 +38,8 @@ const RULES: [(&str, Rule); 41] = [
     ("deployment", Kept(ONE)),
     ("erasure", Pruned),
     ("expiry_walk", Kept(ONE)),
+    ("gauge", Kept("written anew each minute")),
+    ("gauge_mark", Kept("one hour of minutes: the task gauges takes older ones away")),
     ("held", Kept(LIVE)),
     ("hold", Pruned),
     ("inflight", Kept(LIVE)),
