@@ -8,7 +8,7 @@ const ERASE: &str = "erasure/erase_person";
 const REMOVE: &str = "site/remove_site";
 const SWEEP: &str = "site/sweep_removed_sites";
 const TAKE_IN: &str = "enqueue/take_in_offline_conversions";
-const RELEASE: &str = "holds/release_holds";
+const RELEASE: &str = "holds/release_some_holds";
 const PUT: &str = "credentials/put_provider_credentials";
 const EXPIRE: &str = "expiry/expire_waiting_conversions";
 const TALLY: &str = "score/tally_deliveries";
@@ -151,7 +151,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         RELEASE,
         "lets a hand bring a removed site back",
         "upkeep::removal::no_hand_releases_it_but_credentials_bring_it_back",
-        &[edit("    and hold.code <> 'SITE_REMOVED'\n", "")],
+        &[edit("      and hold.code <> 'SITE_REMOVED'\n", "")],
     ),
     mutation(
         PUT,
