@@ -25,7 +25,7 @@ const PER_SITE: &str = "a row for each site or group, as many as there are";
 const ONE: &str = "a handful of rows, written in place";
 
 /// Every table there is. A new one gets a row here: who takes away what it gathers?
-const RULES: [(&str, Rule); 43] = [
+const RULES: [(&str, Rule); 45] = [
     ("access_token", Pruned),
     ("blocked", Kept(LIVE)),
     ("circuit_setting", Kept(ONE)),
@@ -47,6 +47,7 @@ const RULES: [(&str, Rule); 43] = [
     ("line", Kept(ONE)),
     ("order_call", Pruned),
     ("order_chain", Pruned),
+    ("order_walk", Kept(ONE)),
     ("pause", Pruned),
     ("provider_circuit", Kept(ONE)),
     ("provider_credentials", Kept(PER_SITE)),
@@ -57,6 +58,7 @@ const RULES: [(&str, Rule); 43] = [
     ("quota", Kept(PER_SITE)),
     ("ready", Kept(LIVE)),
     ("receipt", Pruned),
+    ("receipt_rest", Kept("ids and codes, gone after 8 days when the next one is kept")),
     ("schema_migration", Kept(ONE)),
     ("scored_day", Pruned),
     ("site", Kept(PER_SITE)),
