@@ -3,6 +3,7 @@
 mod claim;
 mod enqueue;
 mod fairness;
+mod ingest;
 mod long_life;
 mod memory;
 mod ours;
@@ -58,6 +59,12 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         rows: usize,
     },
+    /// The door over HTTP: how long a single conversion takes, how many go in by batches.
+    Ingest {
+        /// Calls with one conversion.
+        #[arg(long, default_value_t = 2_000)]
+        calls: usize,
+    },
     /// A claim of 1,000 rows against the backlog, also under churn and with a held snapshot.
     Claim {
         /// Also 10 million rows in 10,000 groups.
@@ -99,6 +106,9 @@ enum Part {
     /// The upload task, as a child process.
     #[command(hide = true)]
     Upload,
+    /// `relay serve`, as a child process.
+    #[command(hide = true)]
+    Serve,
     /// The producer, as a child process.
     #[command(hide = true)]
     Produce {
@@ -117,6 +127,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.what {
         What::Child(Part::Provider) => provider::serve().await,
         What::Child(Part::Upload) => ours::upload().await,
+        What::Child(Part::Serve) => ingest::serve().await,
         What::Child(Part::Produce { rows, batch, sites }) => {
             let sites: Vec<SiteId> = sites.into_iter().map(SiteId).collect();
             ours::enqueue(rows, batch, &sites).await
@@ -133,6 +144,7 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
         }
         Benchmark::Claim { .. }
         | Benchmark::Fairness { .. }
+        | Benchmark::Ingest { .. }
         | Benchmark::Memory { .. }
         | Benchmark::LongLife { .. } => None,
     };
@@ -141,6 +153,7 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
     let reports = match what {
         Benchmark::WholePath { rows } => vec![shown(whole_path::run(server, peer, rows).await?)?],
         Benchmark::Enqueue { rows } => vec![shown(enqueue::run(server, peer, rows).await?)?],
+        Benchmark::Ingest { calls } => vec![shown(ingest::run(server, calls).await?)?],
         Benchmark::Claim { full } => vec![shown(claim::run(server, claim::Sizes::of(full)).await?)?],
         Benchmark::Fairness { rows } => vec![shown(fairness::run(server, rows).await?)?],
         Benchmark::Memory { rows } => vec![shown(memory::run(server, rows).await?)?],
@@ -148,6 +161,7 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
         Benchmark::All { full } => vec![
             shown(whole_path::run(server, peer, 100_000).await?)?,
             shown(enqueue::run(server, peer, 100_000).await?)?,
+            shown(ingest::run(server, 2_000).await?)?,
             shown(memory::run(server, 200_000).await?)?,
             shown(fairness::run(server, 1_000_000).await?)?,
             shown(claim::run(server, claim::Sizes::of(full)).await?)?,

@@ -138,6 +138,11 @@ impl Server {
         Ok(self.admin.batch_execute("checkpoint").await?)
     }
 
+    /// CPU seconds of all of its processes so far.
+    pub(crate) fn postgres_cpu(&self) -> anyhow::Result<f64> {
+        process::cpu_seconds_with_children(self.postgres.postmaster_pid())
+    }
+
     /// A URL over TCP: everybody comes the same way.
     pub(crate) fn url(&self, role: &str, database: &str) -> anyhow::Result<String> {
         url(&self.postgres, role, database)

@@ -121,7 +121,7 @@ pub(crate) fn parse_input(
 }
 
 /// About 300 bytes as they are kept: a click id and an address.
-fn input(site: SiteId, number: usize, now: Timestamp) -> Value {
+pub(crate) fn input(site: SiteId, number: usize, now: Timestamp) -> Value {
     let second = i64::try_from(number % DAY).unwrap_or(0);
     json!({
         "site_id": site.to_string(),

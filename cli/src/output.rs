@@ -99,10 +99,19 @@ pub(crate) enum Set {
 
 /// A table without lines or colours.
 pub(crate) fn table(columns: &[(&str, Set)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    table_within(WIDTH, columns, rows)
+}
+
+/// The same for a terminal of so many columns, where there is none to ask.
+pub(crate) fn table_within(
+    width: u16,
+    columns: &[(&str, Set)],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if !io::stdout().is_terminal() {
-        table.set_width(WIDTH);
+        table.set_width(width);
     }
     table.set_header(columns.iter().map(|(name, _)| *name)).add_rows(rows);
     for (column, (_, set)) in table.column_iter_mut().zip(columns) {

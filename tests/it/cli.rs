@@ -7,8 +7,10 @@ mod credentials;
 mod csv;
 mod doctor;
 mod doors;
+mod hands;
 mod operate;
 mod rejects;
+mod site_keys;
 mod tasks;
 
 use std::fs;

@@ -189,7 +189,7 @@ fn every_code_of_an_adapters_table_fits_the_ledger_and_has_its_reason() {
 fn silence_is_no_delivery_whatever_an_operator_says_of_it() {
     let registry = adapters(nobody());
     let silent = |class| {
-        let said = Override { class, scope: None, wait: None, max_attempts: None };
+        let said = Override { class, scope: None, wait: None, max_attempts: None, whole: false };
         AccountOptions {
             overrides: Arc::new([("TIMEOUT".to_owned(), said)].into_iter().collect()),
             ..AccountOptions::default()

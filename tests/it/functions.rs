@@ -10,12 +10,29 @@ mod runner;
 mod seed;
 mod serve;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::boot::functions;
 use tests::binaries::binary;
 use tests::lambda::{Invocation, LambdaProcess};
 use tests::world::World;
+
+#[test]
+fn every_function_has_its_crate_and_its_resource() -> anyhow::Result<()> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let names: BTreeSet<_> = functions::ALL.iter().map(|function| function.name.to_owned()).collect();
+    let crates: BTreeSet<_> = std::fs::read_dir(format!("{root}/functions"))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<anyhow::Result<_>>()?;
+    let template = std::fs::read_to_string(format!("{root}/template.yaml"))?;
+    let built = template.lines().filter_map(|line| line.trim().strip_prefix("BuildProperties: {Binary: "));
+    let resources: BTreeSet<_> = built.map(|rest| rest.trim_end_matches('}').to_owned()).collect();
+
+    assert_eq!((&crates, &resources), (&names, &names));
+    Ok(())
+}
 
 /// Starts a function with these settings; later ones win.
 pub(crate) async fn start(name: &str, settings: &[(&'static str, String)]) -> anyhow::Result<LambdaProcess> {

@@ -4,6 +4,7 @@ mod audit;
 mod budgets;
 mod catalogue;
 mod errors;
+mod ingest;
 mod long_life;
 mod migrations;
 mod partitions;

@@ -19,9 +19,8 @@ use shared::providers::http::build_client;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::python::ready_environment;
+use crate::python::environment;
 
-const REQUIREMENTS: &str = include_str!("../aws/requirements.txt");
 const SERVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/aws/serve.py");
 
 /// Unwraps a data key.
@@ -42,7 +41,7 @@ struct Moto {
 
 impl Moto {
     fn start() -> anyhow::Result<Self> {
-        let mut command = Command::new(ready_environment("aws-environment", REQUIREMENTS)?);
+        let mut command = Command::new(environment("aws", "aws/requirements.txt")?.join("python"));
         // Isolated: the caller's PYTHONPATH and own packages are not what was pinned.
         command.arg("-I").arg(SERVE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().context("start moto")?;

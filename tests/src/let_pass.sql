@@ -46,3 +46,8 @@ update relay.line set
   floor_until = floor_until - interval '{interval}',
   looked_at = looked_at - interval '{interval}';
 update relay.hold set lifts_at = lifts_at - interval '{interval}' where lifts_at is not null;
+update relay.provider_upload_metrics set last_arrival_at = last_arrival_at - interval '{interval}'
+where last_arrival_at is not null;
+update relay.gauge_mark set marked_at = marked_at - interval '{interval}';
+update relay.gauge set taken_at = taken_at - interval '{interval}';
+update relay.receipt_rest set kept_at = kept_at - interval '{interval}';

@@ -26,6 +26,10 @@ update relay.provider_upload_attempts set
   closed_at = closed_at - interval '{weeks} weeks';
 update relay.receipt set
   attempt_id = attempt_id - ({weeks}::bigint * 604800 << 22), created_at = created_at - interval '{weeks} weeks';
+update relay.erasure set
+  conversion_id = greatest(0, conversion_id - ({weeks}::bigint * 604800 << 22)),
+  id_to = greatest(0, id_to - ({weeks}::bigint * 604800 << 22)),
+  requested_at = requested_at - interval '{weeks} weeks', finished_at = finished_at - interval '{weeks} weeks';
 update relay.hold set
   opened_at = opened_at - interval '{weeks} weeks', lifted_at = lifted_at - interval '{weeks} weeks';
 update relay.task_runs set

@@ -4,11 +4,15 @@ mod answers;
 mod circuit;
 mod claim;
 mod enqueue;
+mod gauges;
+mod ingest;
 mod keys;
 mod orders;
 mod probe;
 mod recover;
 mod settle;
+mod tasks;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,9 +66,13 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         circuit::MUTATIONS,
         recover::MUTATIONS,
         enqueue::MUTATIONS,
+        ingest::MUTATIONS,
+        gauges::MUTATIONS,
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
+        tasks::MUTATIONS,
+        upkeep::MUTATIONS,
     ]
     .into_iter()
     .flatten()

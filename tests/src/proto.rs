@@ -10,9 +10,8 @@ use std::thread;
 use anyhow::{Context, anyhow, ensure};
 use serde_json::{Value, json};
 
-use crate::python::{ready_environment, told};
+use crate::python::{environment, told};
 
-const REQUIREMENTS: &str = include_str!("../proto/requirements.txt");
 const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/check.py");
 
 /// What the message type says about one JSON document.
@@ -79,7 +78,8 @@ fn run_check(arguments: &[&str], input: String) -> anyhow::Result<String> {
 fn python() -> anyhow::Result<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {
-        ready_environment("proto-environment", REQUIREMENTS).map_err(|error| format!("{error:#}"))
+        let programs = environment("proto", "proto/requirements.txt");
+        programs.map(|programs| programs.join("python")).map_err(|error| format!("{error:#}"))
     });
     python.as_deref().map_err(|error| anyhow!(error.clone()))
 }

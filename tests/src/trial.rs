@@ -15,7 +15,7 @@ use crate::database::MUTATION;
 use crate::mutations::Mutation;
 
 /// The rooms that stand on the SQL.
-const QUICK: [&str; 3] = ["delivery::", "queue::", "store::"];
+const QUICK: [&str; 5] = ["delivery::", "engine::", "queue::", "store::", "upkeep::"];
 
 /// What takes long, and is asked only where nothing else notices.
 const SLOW: [&str; 3] = [
@@ -106,14 +106,32 @@ impl Trial {
         watch(&mut self.quick(), PASSED_MIN)
     }
 
+    /// Runs these tests alone without any fault.
+    ///
+    /// # Errors
+    /// As [`Trial::run`].
+    pub fn run_named<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<End> {
+        let mut named = Command::new(&self.binary);
+        named.arg("--exact").args(names);
+        watch(&mut named, 1)
+    }
+
+    /// Puts the fault in place and runs the test that stands on it, and no other.
+    ///
+    /// # Errors
+    /// As [`Trial::run`].
+    pub fn run_own_with(&self, mutation: &Mutation) -> anyhow::Result<End> {
+        let mut own = Command::new(&self.binary);
+        own.args(["--exact", mutation.noticed_by]);
+        with_fault(mutation, own, 0)
+    }
+
     /// Puts the fault in place and runs the test that stands on it alone; where that does not notice, all.
     ///
     /// # Errors
     /// As [`Trial::run`].
     pub fn run_with(&self, mutation: &Mutation) -> anyhow::Result<End> {
-        let mut own = Command::new(&self.binary);
-        own.args(["--exact", mutation.noticed_by]);
-        match with_fault(mutation, own, 0)? {
+        match self.run_own_with(mutation)? {
             End::Passed { .. } | End::Wrecked => self.run_all_with(mutation),
             noticed @ End::Noticed { .. } => Ok(noticed),
         }

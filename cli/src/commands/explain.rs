@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
             let conversion: Conversion = Deserialize::deserialize(&document)?;
             let registry = context.access.registry();
             let provider = ProviderKey::ALL.into_iter().filter(|key| key.as_str() == conversion.provider_key);
-            let overrides = context.store.read_taxonomy_overrides(&provider.collect::<Vec<_>>()).await?;
+            let overrides = context.store.read_taxonomy_meanings(&provider.collect::<Vec<_>>()).await?;
             let reason = reason(&conversion, &overrides, registry);
             let document = spoken(document, &conversion, reason.as_ref(), registry);
             let answer = json!({ "ok": true, "found_by": one.found_by, "conversion": document });

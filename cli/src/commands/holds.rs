@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::boot::{self, Config};
 use shared::domain::{ProviderKey, SiteId};
+use shared::engine::release_holds;
 use shared::providers::{Registry, reasons};
 use shared::store::{Hold, HoldFilter};
 
@@ -70,8 +71,8 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
             site: release.site.or(arguments.site),
             code: release.code,
         };
-        let released = context.store.release_holds(&filter).await?;
-        if released.holds == 0 {
+        let released = release_holds(&context, &filter).await?;
+        if released.holds == 0 && released.conversions == 0 {
             return Err(Failure::new(Exit::Failed, "no hold fits, or it ends by itself")
                 .hint("relay holds")
                 .into());

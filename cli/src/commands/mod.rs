@@ -1,12 +1,14 @@
 //! The command line: one file per verb.
 
 mod audit;
+mod cancel;
 mod confirm;
 mod credentials;
 mod dead_letters;
 mod demo;
 mod doctor;
 mod enqueue;
+mod erase;
 mod explain;
 mod holds;
 mod keep_partitions;
@@ -63,6 +65,8 @@ enum Command {
     Run(run::Arguments),
     Confirm(confirm::Arguments),
     Recover(recover::Arguments),
+    Cancel(cancel::Arguments),
+    Erase(erase::Arguments),
     Status(status::Arguments),
     Explain(explain::Arguments),
     DeadLetters(dead_letters::Arguments),
@@ -130,6 +134,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Run(arguments) => run::run(arguments, output).await,
         Command::Confirm(arguments) => confirm::run(arguments, output).await,
         Command::Recover(arguments) => recover::run(arguments, output).await,
+        Command::Cancel(arguments) => cancel::run(arguments, output).await,
+        Command::Erase(arguments) => erase::run(arguments, output).await,
         Command::Status(arguments) => status::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
         Command::Holds(arguments) => holds::run(arguments, output).await,

@@ -17,10 +17,10 @@ const DEADLINE: Duration = Duration::from_secs(900);
 /// Take away history past its retention, by whole weeks, and never what still lives
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Days that conversions, outcomes and the ledger are kept: 400 unless said, 180 at least
+    /// Days that conversions, outcomes and the ledger are kept: CONVERSION_RETENTION_DAYS or 400 unless said, 180 at least
     #[arg(long, value_name = "N")]
     retention_days: Option<String>,
-    /// Days that the history of runs is kept: 90 unless said, 30 at least
+    /// Days that the history of runs is kept: RUN_RETENTION_DAYS or 90 unless said, 30 at least
     #[arg(long, value_name = "N")]
     run_retention_days: Option<String>,
 }
@@ -38,23 +38,23 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     let request = arguments.request()?;
     let context = boot::open_context(&Config::from_env()).await?;
     let reply = prune::run(&context, &request, Bounds::after(DEADLINE)).await?;
-    output.reply(&reply, |answer| text(answer, &request))?;
+    output.reply(&reply, text)?;
     Ok(match reply {
         Reply::Answer(answer) if !answer.ok || !answer.finished => Exit::Failed,
         Reply::Answer(_) | Reply::Skipped { .. } => Exit::Done,
     })
 }
 
-fn text(answer: &Answer, request: &Request) -> String {
+fn text(answer: &Answer) -> String {
     let mut text = format!(
         "kept {} days of conversions: dropped {} partitions, deleted {} keys, {} receipts, {} lifted holds\n\
          kept {} days of runs: deleted {}",
-        request.retention_days,
+        answer.retention_days,
         grouped(answer.processed),
         grouped(answer.keys),
         grouped(answer.receipts),
         grouped(answer.holds),
-        request.run_retention_days,
+        answer.run_retention_days,
         grouped(answer.runs),
     );
     for week in &answer.skipped_weeks {

@@ -86,6 +86,9 @@ struct Put {
     /// With TRANSIENT and UNMATCHED: attempts in all, 1 to 5
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=i64::from(MAX_RETRY_ATTEMPTS)))]
     max_attempts: Option<i32>,
+    /// Nothing is left out of the conversion for this code; else the part that the built-in rule leaves out goes first
+    #[arg(long)]
+    whole: bool,
     /// Why, for whoever reads the table next
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -152,12 +155,13 @@ async fn say(context: &Context, put: &Put, output: Output) -> anyhow::Result<Exi
         scope: put.scope,
         wait_seconds: put.wait.map(|wait| i32::try_from(wait.as_secs())).transpose()?,
         max_attempts: put.max_attempts,
+        whole: put.whole,
         reason: put.reason.trim(),
     };
-    context.store.put_taxonomy_override(&said).await?;
+    context.store.put_taxonomy_meaning(&said).await?;
     let answer = json!({
         "ok": true, "provider_key": put.provider, "code": put.code, "class": put.class, "scope": put.scope,
-        "wait_seconds": said.wait_seconds, "max_attempts": put.max_attempts, "reason": said.reason,
+        "wait_seconds": said.wait_seconds, "max_attempts": put.max_attempts, "whole": put.whole, "reason": said.reason,
     });
     output.answer(&answer, || format!("{} is {} from the next run on", put.code, put.class))?;
     Ok(Exit::Done)
@@ -230,7 +234,7 @@ async fn list(context: &Context, arguments: &Arguments, output: Output) -> anyho
         registry.iter().filter(|adapter| arguments.provider.is_none_or(|provider| adapter.key() == provider))
     };
     let providers: Vec<ProviderKey> = adapters().map(|adapter| adapter.key()).collect();
-    let mut overrides = context.store.read_taxonomy_overrides(&providers).await?;
+    let mut overrides = context.store.read_taxonomy_meanings(&providers).await?;
     overrides.retain(|said| wanted(&said.code));
     let rules: Vec<(ProviderKey, CodeRule)> = adapters()
         .flat_map(|adapter| adapter.code_rules().into_iter().map(|rule| (adapter.key(), rule)))
@@ -257,13 +261,14 @@ async fn list(context: &Context, arguments: &Arguments, output: Output) -> anyho
 }
 
 fn override_row(said: &TaxonomyOverride) -> Vec<String> {
+    let whole = if said.whole { ", whole" } else { "" };
     vec![
         said.code.clone(),
         said.class.to_string(),
         said.scope.map_or_else(String::new, |scope| scope.as_str().to_owned()),
         said.wait_seconds.map_or_else(String::new, |seconds| wait(i64::from(seconds))),
         said.max_attempts.map_or_else(String::new, |most| most.to_string()),
-        format!("operator: {}", said.reason),
+        format!("operator{whole}: {}", said.reason),
     ]
 }
 

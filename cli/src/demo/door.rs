@@ -71,7 +71,7 @@ impl Door {
                                     self.duplicate += 1
                                 }
                                 EnqueueResult::Conflict => self.conflict += 1,
-                                EnqueueResult::Expired => self.expired += 1,
+                                EnqueueResult::Expired | EnqueueResult::SiteRemoved => self.expired += 1,
                                 EnqueueResult::Superseded | EnqueueResult::OriginalFailed => self.ended += 1,
                             }
                             if matches!(answer.result, EnqueueResult::Queued | EnqueueResult::Held) {

@@ -35,8 +35,25 @@ pub(super) enum Effect {
     Reason(String),
     /// The row is taken, and its receipt warns of this reason.
     Warning(String),
+    /// The receipt of the request that carries the row says this of the row's destination.
+    Receipt(Oddity),
+    /// The question for the receipt of the request that carries the row is refused.
+    Poll(Whole),
     /// The whole request meets this end.
     Whole(Whole),
+}
+
+/// What can be odd about what a receipt says of a destination.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Oddity {
+    /// It is never done.
+    Pending,
+    /// All went well, and one error is counted.
+    Success,
+    /// One record more than was sent.
+    Records,
+    /// Errors of more records than there are.
+    Counts,
 }
 
 /// What can happen to a whole request because of one of its rows.
@@ -109,6 +126,8 @@ fn parse_effect(name: &str) -> Option<Effect> {
         ("error", Some(code)) => Effect::Error(Code::parse(code)?),
         ("reason", Some(code)) => Effect::Reason(codes::processing_reason(code)?),
         ("warning", Some(code)) => Effect::Warning(codes::warning_reason(code)?),
+        ("receipt", Some(oddity)) => Effect::Receipt(Oddity::parse(oddity)?),
+        ("poll", Some(status)) => Effect::Poll(parse_status(status)?),
         ("http", Some(status)) => Effect::Whole(parse_status(status)?),
         ("refuse", Some(code)) => Effect::Whole(Whole::Refuse(Code::parse(code)?)),
         ("timeout", None) => Effect::Whole(Whole::Timeout),
@@ -129,6 +148,18 @@ fn parse_status(text: &str) -> Option<Whole> {
     Some(Whole::Status(status, detail))
 }
 
+impl Oddity {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "pending" => Self::Pending,
+            "success" => Self::Success,
+            "records" => Self::Records,
+            "counts" => Self::Counts,
+            _ => return None,
+        })
+    }
+}
+
 impl Code {
     fn parse(text: &str) -> Option<Self> {
         let is_code = |name: &str| {
@@ -144,6 +175,7 @@ impl Code {
 }
 
 /// A row's directive and the seat of its counter: the row, as far as the platform can tell rows apart.
+#[derive(Clone)]
 pub(super) struct Order {
     pub(super) directive: Directive,
     pub(super) seat: String,
@@ -153,6 +185,13 @@ pub(super) struct Order {
 #[derive(Default)]
 pub(super) struct Spent {
     counters: HashMap<String, u32>,
+}
+
+impl Order {
+    /// Whether it speaks for questions.
+    pub(super) fn is_of_polls(&self) -> bool {
+        matches!(self.directive.effect, Effect::Poll(_))
+    }
 }
 
 impl Spent {
@@ -175,6 +214,8 @@ impl Spent {
                 | Effect::Whole(_)
                 | Effect::Error(_)
                 | Effect::Reason(_)
+                | Effect::Receipt(_)
+                | Effect::Poll(_)
                 | Effect::Warning(_) => {}
             }
         }
@@ -200,6 +241,19 @@ impl Spent {
         let order = order?;
         let Effect::Warning(reason) = &order.directive.effect else { return None };
         self.spend(order).then(|| reason.clone())
+    }
+
+    /// What is odd about the receipt of this row's destination now, if its directive has one left.
+    pub(super) fn rule_oddity(&mut self, order: Option<&Order>) -> Option<Oddity> {
+        let order = order?;
+        let Effect::Receipt(oddity) = order.directive.effect else { return None };
+        self.spend(order).then_some(oddity)
+    }
+
+    /// How the question for this row's receipt is refused, if its directive has one left.
+    pub(super) fn rule_poll(&mut self, order: &Order) -> Option<Whole> {
+        let Effect::Poll(whole) = &order.directive.effect else { return None };
+        self.spend(order).then(|| whole.clone())
     }
 
     fn spend(&mut self, order: &Order) -> bool {

@@ -19,6 +19,9 @@
 //! | `error.<CODE>`, `error.<family>.<CODE>` | the row is refused: in Google Ads inside a partial failure (the family is the upload service's own unless named), in Data Manager with the whole request, at `events[N]`, with the code as its reason |
 //! | `reason.<REASON>` | Data Manager takes the row and its receipt counts it under this reason, with or without `PROCESSING_ERROR_REASON_`; Google Ads has no receipts and takes the row |
 //! | `warning.<REASON>` | Data Manager takes the row, and its receipt warns of this reason, with or without `PROCESSING_WARNING_REASON_` |
+//! | `receipt.pending` | Data Manager takes the row, and the receipt says `PROCESSING` of its destination for ever |
+//! | `receipt.success`, `receipt.records`, `receipt.counts` | the same, and the receipt cannot be true of its destination: a success with an error, a record more than was sent, more errors than records |
+//! | `poll.<status>`, `poll.<status>.<seconds>` | Data Manager takes the row, and the question for its receipt is refused with this status, `*times` times |
 //! | `http.<status>` | the whole request is refused with this status, nothing recorded |
 //! | `http.<status>.<seconds>` | the same with `Retry-After`; a 429 also says so in its body |
 //! | `http.400.row` | the same, and the body says which row |

@@ -23,10 +23,12 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use shared::boot::{self, Boot, Callers, Function, HttpAnswer, HttpCall};
+use shared::providers::trace::Trace;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use uuid::Uuid;
 
 use body::Refused;
 use line::Line;
@@ -191,18 +193,30 @@ async fn answer(host: Arc<Host>, mut call: HttpCall, body: Incoming) -> HttpAnsw
             }
         },
     };
-    match tokio::time::timeout(BODY_TIME, body::read(body)).await {
+    let body = async {
+        match entrance.function.callers {
+            // Such a function reads none, and its calls are not counted: so none is kept.
+            Callers::Anybody => {
+                body::pass_over(body).await;
+                Ok(Vec::new())
+            }
+            Callers::WithSecret | Callers::OfItsOwnChoice => body::read(body).await,
+        }
+    };
+    match tokio::time::timeout(BODY_TIME, body).await {
         Ok(Ok(body)) => call.body = body,
         Ok(Err(Refused::TooLarge)) => return HttpAnswer::too_large(),
         Ok(Err(Refused::Broken)) => return HttpAnswer::error(400, "the body cannot be read"),
         Err(_) => return HttpAnswer::error(408, "the body did not arrive in time"),
     }
     let (function, started) = (entrance.function.name, Instant::now());
+    let trace = call.trace().unwrap_or_else(Trace::fresh);
     let work = async move {
         let _place = place;
-        boot::answer(entrance, &host.boot, call, Duration::MAX, &host.stop).await
+        trace.scope(boot::answer(entrance, &host.boot, call, Duration::MAX, &host.stop)).await
     };
-    let answer = match tokio::spawn(work.instrument(info_span!("call", function))).await {
+    let span = info_span!("call", function, request.id = %Uuid::new_v4(), trace.id = %trace);
+    let answer = match tokio::spawn(work.instrument(span)).await {
         Ok(answer) => answer,
         Err(error) => {
             error!(function, "the call failed: {error}");

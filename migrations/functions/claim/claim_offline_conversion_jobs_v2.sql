@@ -320,8 +320,16 @@ begin
           and ready.next_attempt_at = taken.next_attempt_at
           and ready.conversion_id = taken.conversion_id
       ), ended as (
-        insert into relay.conversion_outcome (conversion_id, seq, outcome, class, code, retry_count, recorded_at)
-        select taken.conversion_id, taken.seq + 1, 'EXPIRED', 'PERM', 'EXPIRED_BEFORE_DELIVERY', taken.retry_count, v_now
+        -- What an earlier request may have delivered has not failed for all that anybody knows.
+        insert into relay.conversion_outcome (
+          conversion_id, seq, outcome, class, code, retry_count, sent_target, omitted, recorded_at
+        )
+        select
+          taken.conversion_id, taken.seq + 1,
+          case when taken.maybe_delivered then 'UNCONFIRMED' else 'EXPIRED' end,
+          case when taken.maybe_delivered then 'AMBIGUOUS' else 'PERM' end,
+          case when taken.maybe_delivered then 'EXPIRED_PERHAPS_DELIVERED' else 'EXPIRED_BEFORE_DELIVERY' end,
+          taken.retry_count, case when taken.maybe_delivered then taken.target end, nullif(taken.omitted, 0), v_now
         from taken
         where taken.expires_at <= v_now
         returning conversion_outcome.conversion_id

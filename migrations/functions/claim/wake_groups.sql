@@ -11,6 +11,8 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+  c_orders constant integer := 1000;
+  c_parked constant integer := 1000;
   v_last timestamptz;
   v_since timestamptz;
   v_woken integer;
@@ -52,6 +54,9 @@ begin
   from forgotten
   where order_call.call_at = forgotten.call_at and order_call.call_id = forgotten.call_id;
 
+  -- And of those that wait for their order a few, each time the next, in case nobody told them that its head is over.
+  perform relay.call_ended_orders(c_orders, p_now);
+
   -- Holds that end by themselves held nothing back but new requests; their rows have their own time.
   update relay.hold
   set lifted_at = hold.lifts_at
@@ -63,6 +68,14 @@ begin
     for update skip locked
   ) as ended
   where hold.hold_id = ended.hold_id;
+
+  -- What holds parked that somebody lifted without coming to the end; its groups are found with the others below.
+  perform from relay.hold where hold.freeing limit 1;
+  if found then
+    perform relay.free_parked(
+      array(select hold.hold_id from relay.hold where hold.freeing order by hold.hold_id limit c_parked), c_parked, p_now
+    );
+  end if;
 
   with asleep as materialized (
     select
@@ -106,5 +119,5 @@ $$;
 
 comment on function relay.wake_groups is
   'Finds groups that have rows but stand too late in the line: their rows were committed while a claim emptied the group; and '
-  'claims that lapsed long ago, and orders that were called long ago; and ends the holds whose time is over. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
+  'claims that lapsed long ago, and orders that were called long ago, or whose head is over though nobody called (1000 of those that wait each time); and ends the holds whose time is over, and frees what lifted ones left parked. At most once in 30 s; one index probe per sleeping group. Says how many groups it woke. What '
   'was committed late waits that long, and 5 minutes where its transaction lasted a minute. Called by functions.';

@@ -11,29 +11,19 @@ create or replace function relay.keep_provider_credentials(
   p_now timestamptz default null  -- last; only tests set the clock
 )
 returns table (group_id integer, holds_lifted integer)
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
-begin
-  -- The group is locked by it, and stays so.
-  select put.group_id, put.holds_lifted
-  from relay.put_credentials_with_budget(
-    p_site_id, p_provider_key, p_key_version, p_sealed, p_quota_key, p_per_minute, p_per_day, p_now
-  ) as put
-  into group_id, holds_lifted;
-  update relay.delivery_group
-  set client_key = p_client_key, transport = p_transport
-  where delivery_group.group_id = keep_provider_credentials.group_id;
-  return next;
-end;
+  select kept.group_id, kept.holds_lifted
+  from relay.keep_provider_account(
+    p_site_id, p_provider_key, p_key_version, p_sealed, p_quota_key, p_client_key, p_transport, p_per_minute, p_per_day, null,
+    p_now
+  ) as kept;
 $$;
 
 comment on function relay.keep_provider_credentials is
-  'Stores a site''s sealed credentials as relay.put_credentials_with_budget does, with what is known of them unsealed: a digest '
-  'of the OAuth client, by which a hold of the client finds its sites, and the transport that they name, which ends a switch '
-  'to another. One row. Locks the group.';
+  'As relay.keep_provider_account, for programs that do not say which conversion action the credentials name.';
 
 grant execute on function relay.keep_provider_credentials to relay_service;

@@ -20,6 +20,19 @@ begin
   perform relay.ensure_groups(
     array[p_site_id], array[p_provider_key], coalesce(p_now, pg_catalog.clock_timestamp())
   );
+  -- A site that was removed is served again, at this provider; the others wait for credentials of their own.
+  update relay.site
+  set removed_at = null, updated_at = coalesce(p_now, pg_catalog.clock_timestamp())
+  where site.site_id = p_site_id and site.removed_at is not null;
+  if found then
+    update relay.hold
+    set code = 'NO_CREDENTIALS'
+    from relay.delivery_group
+    where delivery_group.site_id = p_site_id
+      and hold.group_id = delivery_group.group_id
+      and hold.code = 'SITE_REMOVED'
+      and hold.lifted_at is null;
+  end if;
   -- Before the group is locked (slots come first everywhere), and only what is missing: an insert that meets a row waits for
   -- whoever is writing it.
   insert into relay.quota (quota_key)
@@ -58,6 +71,7 @@ $$;
 
 comment on function relay.put_provider_credentials is
   'Stores a site''s sealed credentials, makes its group and the upload slots of its quota key where they are missing, and '
-  'lifts the group''s holds: what they parked goes on by itself. One row. Locks the group.';
+  'lifts the group''s holds: what they parked goes on by itself; a site that was removed is served again. One row. Locks: the '
+  'site where it was removed, the group.';
 
 grant execute on function relay.put_provider_credentials to relay_service;

@@ -33,6 +33,7 @@ declare
   v_left_groups integer[];
   v_left_outcomes text[];
   v_left_due timestamptz[];
+  v_removed uuid[];
 begin
   if v_count > 10000 then
     raise exception 'at most 10000 conversions at once, not %', v_count using errcode = 'CR001';
@@ -54,6 +55,10 @@ begin
     end if;
   end if;
   perform relay.ensure_groups(p_site_ids, p_provider_keys, v_now);
+  select coalesce(pg_catalog.array_agg(site.site_id), '{}')
+  from relay.site
+  where site.site_id = any (p_site_ids) and site.removed_at is not null
+  into v_removed;
 
   -- Ids in the order of arrival; keys in an order of their own, so that two batches that share some cannot wait for each
   -- other. What wins its key goes in whole.
@@ -73,7 +78,7 @@ begin
     from given
     join relay.delivery_group
       on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
-    where given.expires_at > v_now
+    where given.expires_at > v_now and given.site_id <> all (v_removed)
     order by given.external_id collate "C", delivery_group.group_id, given.item
   ), named as (
     select live.external_id, live.group_id, live.conversion_id, live.digest
@@ -96,11 +101,41 @@ begin
     select live.*
     from live
     where (live.conversion_id in (select won.conversion_id from won)) is true
+  ), lenders as materialized (
+    -- Originals that come in beside what changes them: one map, so that each lookup is one.
+    select
+      pg_catalog.jsonb_object_agg(
+        original.group_id || ' ' || original.order_hash,
+        pg_catalog.jsonb_build_object(
+          'click_ids', original.payload -> 'click_ids', 'user', original.payload -> 'user',
+          'consent', original.payload -> 'consent'
+        )
+        order by original.item desc
+      ) as by_order
+    from fresh as original
+    where original.kind = 'conversion'
+      and (original.group_id, original.order_hash) in (
+        select fresh.group_id, fresh.order_hash
+        from fresh
+        where fresh.kind in ('restatement', 'retraction')
+          and not fresh.payload ? 'click_ids'
+          and not fresh.payload ? 'user'
+      )
   ), kept as (
     insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload, order_hash)
     select
       fresh.conversion_id, fresh.group_id, fresh.external_id, fresh.kind, fresh.due_at, fresh.expires_at, v_now,
-      coalesce(lent.identifiers, '{}') || fresh.payload, fresh.order_hash
+      coalesce(
+        lent.identifiers,
+        case
+          when fresh.kind in ('restatement', 'retraction') and not fresh.payload ? 'click_ids' and not fresh.payload ? 'user'
+            then pg_catalog.jsonb_strip_nulls(
+              (select lenders.by_order from lenders) -> (fresh.group_id || ' ' || fresh.order_hash)
+            )
+        end,
+        '{}'
+      ) || fresh.payload,
+      fresh.order_hash
     from fresh
     -- A change that names its order and nobody else goes with what its original, or the change before it, was known by,
     -- and under the consent that was given for it: some ways in match by nothing else.
@@ -197,12 +232,16 @@ begin
   if v_left_ids is not null then
     perform relay.count_endings(v_left_groups, v_left_outcomes, v_now);
   end if;
+  if v_called is not null then
+    perform relay.note_arrivals(v_called, v_now);
+  end if;
 
   -- In a statement of its own, so that it sees the keys that another transaction won while we waited for it.
   return query
   select
     given.item::integer,
     case
+      when given.site_id = any (v_removed) then 'site_removed'
       when given.expires_at <= v_now and known.conversion_id is null then 'expired'
       when leaving.outcome = 'DUPLICATE' then 'order_delivered'
       when leaving.outcome = 'SUPERSEDED' then 'superseded'
@@ -229,11 +268,12 @@ $$;
 comment on function relay.take_in_offline_conversions is
   'Takes conversions in, once per (site, provider, external id). The arrays run side by side, one entry per conversion, at '
   'most 10000. Answers one row per entry, in order: queued, held (taken in; its group waits for a mend), duplicate (same '
-  'content known), conflict (the id is known with other content: nothing changed), expired (too old: not taken in); and where the order is over for it, '
+  'content known), conflict (the id is known with other content: nothing changed), expired (too old: not taken in), site_removed (the site was off-boarded: not taken in); and where the order is over for it, '
   'so that it was taken in and ended without being sent: superseded (a newer value was written), order_delivered (its original '
   'was delivered under another id), original_failed (what it adjusts was never delivered: a dead letter). p_order_hashes and '
   'p_order_keys say which order each writes: of the writes of one order one is in flight, the others wait (queued, too). '
   'Raises CR001 for bad arguments, CR006 where this week has no partition and a lock keeps it from being made: then nothing '
-  'was taken in. Locks: keys in order, order chains in order, groups that must be woken, metrics of what ended.';
+  'was taken in. Locks: keys in order, order chains in order, groups that must be woken, metrics of what ended; last, and '
+  'without waiting for them, those of what came.';
 
 grant execute on function relay.take_in_offline_conversions to relay_service;

@@ -86,14 +86,30 @@ begin
   ), released as (
     delete from relay.blocked using unblocked where blocked.conversion_id = unblocked.conversion_id
   ), late as materialized (
-    select due.group_id, due.conversion_id, due.seq, due.retry_count from due where due.expires_at <= v_now
+    select due.group_id, due.conversion_id, due.seq, due.retry_count, due.maybe_delivered, due.target, due.omitted
+    from due
+    where due.expires_at <= v_now
     union all
-    select unheld.group_id, unheld.conversion_id, unheld.seq, unheld.retry_count from unheld
+    select
+      unheld.group_id, unheld.conversion_id, unheld.seq, unheld.retry_count, unheld.maybe_delivered, unheld.target,
+      unheld.omitted
+    from unheld
     union all
-    select unblocked.group_id, unblocked.conversion_id, unblocked.seq, unblocked.retry_count from unblocked
+    select
+      unblocked.group_id, unblocked.conversion_id, unblocked.seq, unblocked.retry_count, unblocked.maybe_delivered,
+      unblocked.target, unblocked.omitted
+    from unblocked
   ), ended as (
-    insert into relay.conversion_outcome (conversion_id, seq, outcome, class, code, retry_count, recorded_at)
-    select late.conversion_id, late.seq + 1, 'EXPIRED', 'PERM', 'EXPIRED_BEFORE_DELIVERY', late.retry_count, v_now
+    -- What an earlier request may have delivered has not failed for all that anybody knows.
+    insert into relay.conversion_outcome (
+      conversion_id, seq, outcome, class, code, retry_count, sent_target, omitted, recorded_at
+    )
+    select
+      late.conversion_id, late.seq + 1,
+      case when late.maybe_delivered then 'UNCONFIRMED' else 'EXPIRED' end,
+      case when late.maybe_delivered then 'AMBIGUOUS' else 'PERM' end,
+      case when late.maybe_delivered then 'EXPIRED_PERHAPS_DELIVERED' else 'EXPIRED_BEFORE_DELIVERY' end,
+      late.retry_count, case when late.maybe_delivered then late.target end, nullif(late.omitted, 0), v_now
     from late
     returning 1
   ), per_group as (

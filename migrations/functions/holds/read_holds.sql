@@ -23,6 +23,8 @@ as $$
     from relay.hold
     join relay.delivery_group on delivery_group.group_id = hold.group_id
     where hold.lifted_at is null
+      -- Nobody is to mend that.
+      and hold.code <> 'SITE_REMOVED'
       and (hold.lifts_at is null or hold.lifts_at > pg_catalog.clock_timestamp())
       and (p_provider_key is null or delivery_group.provider_key = p_provider_key)
       and (

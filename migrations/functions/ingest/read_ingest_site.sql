@@ -8,6 +8,7 @@ returns table (
   ad_user_data text,
   ad_personalization text,
   provider_keys text[],
+  conversion_actions text[],
   key_versions integer[],
   sources text[],
   wrapped bytea[],
@@ -21,6 +22,7 @@ as $$
   select
     coalesce(p_now, pg_catalog.clock_timestamp()),
     known.default_country, known.ad_user_data, known.ad_personalization, coalesce(known.provider_keys, '{}'),
+    coalesce(known.conversion_actions, '{}'),
     coalesce(keys.key_versions, '{}'), coalesce(keys.sources, '{}'), coalesce(keys.wrapped, '{}'), coalesce(keys.sealed, '{}')
   from (
     select
@@ -32,7 +34,7 @@ as $$
     join relay.vault_key on vault_key.key_version = ingest_key.key_version
     where ingest_key.site_id = p_site_id
   ) as keys
-  left join relay.read_site_defaults(array[p_site_id]) as known on true;
+  left join relay.read_site_facts(array[p_site_id]) as known on true;
 $$;
 
 comment on function relay.read_ingest_site is

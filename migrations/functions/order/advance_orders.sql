@@ -109,7 +109,7 @@ begin
       waiting.*,
       waiting.kind in ('restatement', 'retraction') as restates,
       case
-        when waiting.expires_at <= p_now then 'EXPIRED'
+        when waiting.expires_at <= p_now then case when waiting.maybe_delivered then 'UNCONFIRMED' else 'EXPIRED' end
         when waiting.kind = 'conversion' and waiting.original = 'delivered' then 'DUPLICATE'
         when waiting.kind <> 'enhancement' and waiting.occurred_at < waiting.written_at then 'SUPERSEDED'
       end as ending
@@ -185,16 +185,21 @@ begin
     )
     select
       leaving.conversion_id, leaving.seq + 1, coalesce(leaving.outcome, 'REQUEUED'),
-      case when leaving.outcome in ('EXPIRED', 'REJECTED') then 'PERM' when leaving.outcome is not null then 'OK' end,
+      case
+        when leaving.outcome in ('EXPIRED', 'REJECTED') then 'PERM'
+        when leaving.outcome = 'UNCONFIRMED' then 'AMBIGUOUS'
+        when leaving.outcome is not null then 'OK'
+      end,
       case
         when leaving.outcome = 'EXPIRED' then 'EXPIRED_BEFORE_DELIVERY'
+        when leaving.outcome = 'UNCONFIRMED' then 'EXPIRED_PERHAPS_DELIVERED'
         when leaving.outcome = 'DUPLICATE' then 'ORDER_ALREADY_DELIVERED'
         when leaving.outcome = 'SUPERSEDED' then 'NEWER_WRITE'
         when leaving.outcome = 'REJECTED' then 'ORIGINAL_NOT_DELIVERED'
         else 'ORDER_FREE'
       end,
       leaving.retry_count, leaving.due_at,
-      case when leaving.maybe_delivered and leaving.outcome = 'REJECTED' then leaving.target end, nullif(leaving.omitted, 0),
+      case when leaving.maybe_delivered and leaving.outcome in ('REJECTED', 'UNCONFIRMED') then leaving.target end, nullif(leaving.omitted, 0),
       p_now
     from leaving
     where leaving.is_told
@@ -214,7 +219,7 @@ end;
 $$;
 
 comment on function relay.advance_orders is
-  'Where the head of an order is over: learns from it what the provider has, ends what waits in vain (EXPIRED, DUPLICATE '
+  'Where the head of an order is over: learns from it what the provider has, ends what waits in vain (EXPIRED, UNCONFIRMED, DUPLICATE '
   'ORDER_ALREADY_DELIVERED, SUPERSEDED NEWER_WRITE, REJECTED ORIGINAL_NOT_DELIVERED) and lets the next one go: a conversion, '
   'then enhancements, then the newest value. Does nothing where the head is not over, or somebody else has the chain. One row '
   'per conversion that leaves: its outcome, or when it is due. Callers call the groups and count the endings. Locks chains '

@@ -14,7 +14,7 @@ as $$
     select
       one.group_id,
       pg_catalog.count(*) filter (where one.outcome in ('DUPLICATE', 'SUPERSEDED'))::integer as completed,
-      pg_catalog.count(*) filter (where one.outcome in ('REJECTED', 'EXPIRED'))::integer as failed
+      pg_catalog.count(*) filter (where one.outcome in ('REJECTED', 'EXPIRED', 'CANCELLED', 'UNCONFIRMED'))::integer as failed
     from unnest(p_group_ids, p_outcomes) as one (group_id, outcome)
     where one.outcome is not null
     group by one.group_id

@@ -62,23 +62,6 @@ begin
     (select pg_catalog.array_agg(advanced.outcome) from advanced where advanced.outcome is not null)
   into v_freed, v_freed_due, v_ended, v_outcomes;
 
-  -- Whoever ends a head calls its order, but a receipt may settle unheard, and hands may have been at work.
-  insert into relay.order_call (call_at, group_id, order_hash)
-  select p_now + interval '10 minutes', looked.group_id, looked.order_hash
-  from unnest(v_group_ids, v_order_hashes) as looked (group_id, order_hash)
-  where exists (
-      select
-      from relay.blocked
-      where blocked.group_id = looked.group_id and blocked.order_hash = looked.order_hash
-    )
-    and not exists (
-      select
-      from relay.order_call
-      where order_call.group_id = looked.group_id
-        and order_call.order_hash = looked.order_hash
-        and order_call.call_at > p_now
-    );
-
   if v_freed is not null then
     -- Claims do this, and a claim never waits: a group that somebody visits at this moment is found by the look for
     -- forgotten groups, where its visitor does not see the rows.
@@ -104,6 +87,5 @@ $$;
 
 comment on function relay.free_orders is
   'Looks at the orders that were called, at most p_limit calls, those of the last 5 minutes (relay.wake_groups calls older ones '
-  'again): relay.advance_orders for each, their groups put into the line. An order in which something is still blocked is '
-  'called again in 10 minutes. A row per conversion that ended without being sent, for the caller to count last. Waits for '
+  'again): relay.advance_orders for each, their groups put into the line. A row per conversion that ended without being sent, for the caller to count last. Waits for '
   'nobody: an order or a group that somebody else has is left for later. Called by claims.';

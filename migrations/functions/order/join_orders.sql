@@ -50,7 +50,11 @@ begin
           and conversion_key.conversion_id <> wanted.conversion_id
           and conversion.kind = 'conversion'
           and coalesce(conversion.payload ->> 'order_id', conversion.external_id) = wanted.order_key
-          and coalesce(conversion.payload ->> 'conversion_action', '') = wanted.conversion_action
+          -- By the text where an older program took it in, and knew an action by one name alone.
+          and (
+            conversion.order_hash = wanted.order_hash
+            or coalesce(conversion.payload ->> 'conversion_action', '') = wanted.conversion_action
+          )
         limit 1
       ) as original on true
       order by wanted.group_id, wanted.order_hash

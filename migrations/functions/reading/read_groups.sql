@@ -46,11 +46,11 @@ as $$
     ) as first
   ) as backlog
   where p_site_id is null or delivery_group.site_id = p_site_id
-  order by hold.code is null, provider_health_state.state = 'CLOSED', backlog.waiting desc, delivery_group.group_id
+  order by coalesce(hold.code = 'SITE_REMOVED', true), provider_health_state.state = 'CLOSED', backlog.waiting desc, delivery_group.group_id
   limit p_limit;
 $$;
 
 comment on function relay.read_groups is
-  'How each group stands, the worst first: held, then open, then by backlog. waiting and at_risk stop counting at 10001.';
+  'How each group stands, the worst first: held (a site that was removed is not), then open, then by backlog. waiting and at_risk stop counting at 10001.';
 
 grant execute on function relay.read_groups to relay_service, relay_operator;

@@ -54,6 +54,15 @@ begin
     (select pg_catalog.array_agg(ordered.order_hash) from ordered)
   into v_ids, v_group_ids, v_order_hashes;
 
+  -- A conversion that names no order, and that nobody adjusted, has no chain yet: another of its order that comes in at this
+  -- moment would see it dead, and go. As at the door, the unique key lets one of the two be the head.
+  insert into relay.order_chain as order_chain (group_id, order_hash, head)
+  select distinct on (conversion.group_id, conversion.order_hash)
+    conversion.group_id, conversion.order_hash, conversion.conversion_id
+  from relay.conversion
+  where conversion.conversion_id = any (v_ids) and conversion.kind = 'conversion' and conversion.order_hash is not null
+  order by conversion.group_id, conversion.order_hash, conversion.conversion_id
+  on conflict do nothing;
   perform
   from unnest(v_group_ids, v_order_hashes) as ordered (group_id, order_hash)
   join relay.order_chain

@@ -21,6 +21,7 @@ declare
   v_notes text;
   v_fence bigint;
   v_gone_run bigint;
+  v_is_free boolean;
 begin
   if p_task_key = '' or p_owner = '' or p_lease_seconds not between 1 and 3600 then
     raise exception 'p_task_key and p_owner must say something, p_lease_seconds must lie in 1 to 3600' using errcode = 'CR001';
@@ -30,6 +31,20 @@ begin
     perform relay.keep_partitions(8, v_now);
   end if;
   perform relay.register_tasks(array[p_task_key], v_now);
+  -- The lock first: a run that ended a moment ago is seen by whoever has its lock, and its time is done.
+  if p_lock_id is not null then
+    insert into relay.task_lock (lock_id)
+    select p_lock_id
+    where not exists (select from relay.task_lock where task_lock.lock_id = p_lock_id)
+    on conflict do nothing;
+    -- Where its owner is writing at this moment the row is locked, and the lock is not to be had either.
+    select task_lock.fence + 1, task_lock.run_id
+    from relay.task_lock
+    where task_lock.lock_id = p_lock_id and task_lock.lease_until <= v_now
+    for update skip locked
+    into v_fence, v_gone_run;
+    v_is_free := found;
+  end if;
   if exists (
     select
     from relay.task_runs
@@ -60,17 +75,7 @@ begin
     end if;
   end if;
   if v_verdict = 'GO' and p_lock_id is not null then
-    insert into relay.task_lock (lock_id)
-    select p_lock_id
-    where not exists (select from relay.task_lock where task_lock.lock_id = p_lock_id)
-    on conflict do nothing;
-    -- Where its owner is writing at this moment the row is locked, and the lock is not to be had either.
-    select task_lock.fence + 1, task_lock.run_id
-    from relay.task_lock
-    where task_lock.lock_id = p_lock_id and task_lock.lease_until <= v_now
-    for update skip locked
-    into v_fence, v_gone_run;
-    if not found then
+    if not v_is_free then
       v_verdict := 'LOCKED';
     else
       update relay.task_lock
@@ -102,7 +107,7 @@ begin
   where task_state.task_key = p_task_key
     and (v_verdict = 'GO' or v_verdict = 'PAUSED' and task_state.status <> 'RUNNING');
   return query
-  select v_run_id, v_verdict, v_fence, task_state.checkpoint
+  select v_run_id, v_verdict, case v_verdict when 'GO' then v_fence end, task_state.checkpoint
   from relay.task_state
   where task_state.task_key = p_task_key;
 end;

@@ -88,7 +88,7 @@ begin
       from unnest(p_outcomes) as given (outcome)
       where given.outcome <> all (array[
         'DELIVERED', 'DUPLICATE', 'UNMATCHED', 'SUPERSEDED', 'CONSENT_DENIED', 'REJECTED', 'EXPIRED', 'EXHAUSTED',
-        'UNCONFIRMED', 'SUBMITTED', 'RETRY', 'DEGRADED', 'DELAYED', 'UNANSWERED', 'HELD', 'RELEASED', 'REQUEUED'
+        'CANCELLED', 'UNCONFIRMED', 'SUBMITTED', 'RETRY', 'DEGRADED', 'DELAYED', 'UNANSWERED', 'HELD', 'RELEASED', 'REQUEUED'
       ])
     )
     or 'SUBMITTED' = any (p_outcomes) and (p_attempt_id is null or p_provider_request_id is null)
@@ -267,12 +267,13 @@ begin
     where provider_upload_attempts.attempt_id = p_attempt_id;
     if submitted > 0 then
       insert into relay.receipt (
-        attempt_id, group_id, provider_request_id, next_poll_at, created_at, conversion_ids, targets, maybe_delivered
+        attempt_id, group_id, provider_request_id, next_poll_at, created_at, conversion_ids, targets, maybe_delivered, part
       )
       values (
         p_attempt_id, v_claim.group_id, p_provider_request_id, v_now + interval '30 minutes', v_now, v_submitted,
         case when pg_catalog.cardinality(v_claim.sent_targets) = 1 then v_claim.sent_targets else v_targets end,
-        true = any (v_claim.maybe_delivered)
+        -- Conversions of one part are in a claim by themselves.
+        true = any (v_claim.maybe_delivered), v_claim.parts[1]
       );
     end if;
   end if;

@@ -18,6 +18,6 @@ as $$
   order by taxonomy_override.provider_key, taxonomy_override.code;
 $$;
 
-comment on function relay.read_taxonomy_overrides is 'What an operator says codes of these providers mean.';
+comment on function relay.read_taxonomy_overrides is 'As relay.read_taxonomy_meanings, without what is left out: for older programs.';
 
 grant execute on function relay.read_taxonomy_overrides to relay_service, relay_operator;

@@ -131,7 +131,26 @@ pub(super) fn event_fields(event: Value) -> Result<Fields, BadRequest> {
         }
         fields = detail;
     }
-    Ok(Fields::new(fields))
+    writable(fields).map(Fields::new)
+}
+
+/// Refuses texts with the one character that no database's text can hold.
+pub(super) fn writable(fields: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
+    fn is_writable(value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+            Value::String(text) => !text.contains('\0'),
+            Value::Array(values) => values.iter().all(is_writable),
+            Value::Object(fields) => fields.values().all(is_writable),
+        }
+    }
+    match fields.iter().find(|(_, value)| !is_writable(value)) {
+        Some((name, _)) => {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+            Err(BadRequest(format!("{name} must not contain the character NUL")))
+        }
+        None => Ok(fields),
+    }
 }
 
 /// Milliseconds of the epoch, as Lambda tells its deadline, on our clock.

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine as _;
 
 use crate::domain::Secret;
-use crate::engine::{LocksByCall, Settings, Tasks};
+use crate::engine::{LocksByCall, Retention, Settings, Stream, Tasks};
 use crate::vault::LocalKey;
 
 /// A setting that is missing or wrong: its name, and what would be right. Never its value.
@@ -160,6 +161,46 @@ impl Config {
             .collect()
     }
 
+    /// How long things are kept, and over which time scores are computed: `CONVERSION_RETENTION_DAYS`,
+    /// `RUN_RETENTION_DAYS`, `RECOMPUTE_SCORES_WINDOW_DAYS`.
+    fn retention(&self) -> Result<Retention, ConfigError> {
+        let usual = Retention::default();
+        let retention = Retention {
+            conversion_days: self.days(
+                "CONVERSION_RETENTION_DAYS",
+                Retention::CONVERSIONS,
+                usual.conversion_days,
+            )?,
+            run_days: self.days("RUN_RETENTION_DAYS", Retention::RUNS, usual.run_days)?,
+            score_window_days: self.days(
+                "RECOMPUTE_SCORES_WINDOW_DAYS",
+                Retention::SCORE_WINDOW,
+                usual.score_window_days,
+            )?,
+        };
+        if retention.conversion_days < retention.score_window_days {
+            let reason =
+                "must not be less than RECOMPUTE_SCORES_WINDOW_DAYS: scores are computed from so many days";
+            return Err(ConfigError::new("CONVERSION_RETENTION_DAYS", reason));
+        }
+        Ok(retention)
+    }
+
+    fn days(
+        &self,
+        name: &'static str,
+        bounds: RangeInclusive<u32>,
+        default: u32,
+    ) -> Result<u32, ConfigError> {
+        let Some(text) = self.get(name) else {
+            return Ok(default);
+        };
+        text.trim().parse().ok().filter(|days| bounds.contains(days)).ok_or_else(|| {
+            let reason = format!("must be a number of days from {} to {}", bounds.start(), bounds.end());
+            ConfigError::new(name, reason)
+        })
+    }
+
     /// What an operator set for tasks: `<TASK>_LOCK_ID` of the exclusive ones. A call may name a lock of its own
     /// outside production.
     pub fn task_settings(&self, tasks: &Tasks) -> Result<Settings, ConfigError> {
@@ -175,7 +216,17 @@ impl Config {
             AppEnv::Production => LocksByCall::Refused,
             AppEnv::Staging | AppEnv::Development => LocksByCall::Allowed,
         };
-        Ok(Settings { owner: self.owner(), lock_ids, locks_by_call })
+        Ok(Settings { owner: self.owner(), lock_ids, locks_by_call, retention: self.retention()? })
+    }
+
+    /// Where figures go, in CloudWatch's embedded metric format, and under which namespace: `METRICS_NAMESPACE`. On
+    /// Lambda always, to standard output; elsewhere where it is set, to standard error.
+    pub(super) fn figures(&self) -> Option<(String, Stream)> {
+        let namespace = self.get("METRICS_NAMESPACE");
+        match self.get("AWS_LAMBDA_FUNCTION_NAME") {
+            Some(_) => Some((namespace.unwrap_or_else(|| "ConversionRelay".to_owned()), Stream::Stdout)),
+            None => Some((namespace?, Stream::Stderr)),
+        }
     }
 
     /// Which program this is: the function and its environment on Lambda, else the host and its process.

@@ -9,6 +9,7 @@ use super::aws::Aws;
 use super::config::{AppEnv, Config, ConfigError, KeySetting, ProviderConfig};
 use super::database::find_database;
 use super::migrate::NEWEST_MIGRATION;
+use super::telemetry::start_figures;
 use crate::delivery::Access;
 use crate::engine::{Context, Tasks};
 use crate::providers::Registry;
@@ -94,7 +95,14 @@ async fn open(config: &Config, aws: &Arc<Aws>) -> Result<Context, BootError> {
     let vault = Vault::new(source, app_env.as_str(), Instant::now);
     let access = Access::new(store.clone(), vault, registry.clone(), key_source);
     let settings = Arc::new(config.task_settings(&Tasks::of(&registry))?);
-    Ok(Context { store, access: Arc::new(access), registry, http_timeout: providers.http_timeout, settings })
+    Ok(Context {
+        store,
+        access: Arc::new(access),
+        registry,
+        http_timeout: providers.http_timeout,
+        settings,
+        figures: start_figures(config),
+    })
 }
 
 /// The platforms of this program.

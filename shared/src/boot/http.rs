@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
+use super::call::writable;
 use crate::domain::read_json;
 use crate::engine::{BadRequest, Fields};
+use crate::providers::trace::{TRACEPARENT, Trace};
 
 /// Largest body: 1 MiB.
 pub const BODY_MAX: usize = 1024 * 1024;
@@ -81,6 +83,12 @@ impl HttpAnswer {
 }
 
 impl HttpCall {
+    /// The trace that its caller, or AWS on the way, says it belongs to.
+    pub fn trace(&self) -> Option<Trace> {
+        let caller = self.headers.get(TRACEPARENT).and_then(|header| Trace::from_traceparent(header));
+        caller.or_else(|| Trace::from_xray(self.headers.get("x-amzn-trace-id")?))
+    }
+
     /// Reads an event, if it is one of HTTP.
     pub(super) fn from_event(event: &Value) -> Option<Self> {
         let http = event.get("requestContext")?.get("http")?;
@@ -134,6 +142,6 @@ impl HttpCall {
                 return Err(BadRequest(format!("{name} is given twice")));
             }
         }
-        Ok(Fields::new(fields))
+        writable(fields).map(Fields::new)
     }
 }

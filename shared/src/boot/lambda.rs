@@ -18,8 +18,9 @@ use super::function::{Boot, Function};
 use super::http::HttpCall;
 use super::telemetry::{Output, start_telemetry};
 use crate::delivery::Deadline;
-use crate::domain::read_json;
+use crate::domain::{Twice, read_json};
 use crate::engine::BadRequest;
+use crate::providers::trace::Trace;
 
 /// Lambda posts the answer after the handler has returned; an early exit leaves it the time.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
@@ -43,9 +44,15 @@ pub async fn serve(function: &Function) -> anyhow::Result<()> {
     // The event as it came: a parsed one could not tell any more which names stood twice.
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let _working = working.lock().await;
-        let span = info_span!("call", function = function.name, request.id = event.context.request_id);
         let deadline = until(event.context.deadline);
-        answer(function, &boot, &event.payload, deadline, &shutdown).instrument(span).await
+        let came = Came::read(&event.payload);
+        // The trace of whoever called over HTTP, else Lambda's own.
+        let trace = came.http.as_ref().and_then(HttpCall::trace);
+        let lambda = || Trace::from_xray(event.context.xray_trace_id.as_deref()?);
+        let trace = trace.or_else(lambda).unwrap_or_else(Trace::fresh);
+        let request = &event.context.request_id;
+        let span = info_span!("call", function = function.name, request.id = request, trace.id = %trace);
+        trace.scope(answer(function, &boot, came, deadline, &shutdown).instrument(span)).await
     });
     lambda_runtime::run(handler)
         .await
@@ -65,15 +72,30 @@ async fn stop_on_sigterm(shutdown: CancellationToken, working: Arc<Mutex<()>>) {
     std::process::exit(0);
 }
 
+/// An event as it came.
+struct Came {
+    event: Value,
+    /// Names that stood twice.
+    twice: Vec<Twice>,
+    /// The call, where it came over HTTP.
+    http: Option<HttpCall>,
+}
+
+impl Came {
+    fn read(event: &RawValue) -> Self {
+        let (event, twice) = read_json(event.get().as_bytes()).unwrap_or_default();
+        Self { http: HttpCall::from_event(&event), event, twice }
+    }
+}
+
 async fn answer(
     function: &Function,
     boot: &Boot,
-    event: &RawValue,
+    Came { event, twice, http }: Came,
     deadline: Duration,
     shutdown: &CancellationToken,
 ) -> Result<Value, Diagnostic> {
-    let (event, twice) = read_json(event.get().as_bytes()).unwrap_or_default();
-    if let Some(http) = HttpCall::from_event(&event) {
+    if let Some(http) = http {
         let answer = match enter(&[function], boot, &http).await {
             Ok(entrance) => answer_http(entrance, boot, http, deadline, shutdown).await,
             Err(turned_away) => turned_away,

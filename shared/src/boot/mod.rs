@@ -12,6 +12,7 @@ pub mod functions;
 mod health;
 mod http;
 mod lambda;
+mod lines;
 mod migrate;
 mod secrets;
 mod telemetry;

@@ -1,10 +1,17 @@
-//! Logs: structured JSON, one line each.
+//! Logs: structured JSON, one line each. And figures, where they are wanted.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::config::Config;
+use super::lines::JsonLines;
+use crate::engine::Figures;
 
 /// Where logs go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,18 +29,25 @@ pub fn start_telemetry(output: Output, default: &str) {
         Output::Stdout => (BoxMakeWriter::new(std::io::stdout), false),
         Output::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
     };
-    start(filter, writer, person);
-}
-
-fn start<W>(filter: EnvFilter, writer: W, person: bool)
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     // Somebody who started logging before us, as a test harness may, keeps what is there.
     let _ = if person {
-        logs.with_target(false).compact().try_init()
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+        logs.with_target(false).compact().try_init().ok()
     } else {
-        logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        tracing_subscriber::registry().with(filter).with(JsonLines::new(writer)).try_init().ok()
     };
+}
+
+/// Starts telling figures where the settings want it; the first call in a process decides, for all of it.
+pub(super) fn start_figures(config: &Config) -> Option<Figures> {
+    static FIGURES: OnceLock<Option<Figures>> = OnceLock::new();
+    let (namespace, stream) = config.figures()?;
+    let start = || match Figures::start(namespace, config.app_env().as_str(), stream) {
+        Ok(figures) => Some(figures),
+        Err(error) => {
+            warn!(error = format!("{error:#}"), "no figures will be told");
+            None
+        }
+    };
+    *FIGURES.get_or_init(start)
 }

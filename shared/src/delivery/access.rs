@@ -125,10 +125,11 @@ impl Access {
             quota_key: account.quota_key(),
             client_key: account.client_key(),
             transport: account.transport(),
+            conversion_action: &account.conversion_action(),
             per_minute: account.budget().per_minute,
             per_day: account.budget().per_day,
         };
-        self.store.keep_provider_credentials(site, provider, key.version, &sealed, &facts).await?;
+        self.store.keep_provider_account(site, provider, key.version, &sealed, &facts).await?;
         Ok(key.version)
     }
 
@@ -144,6 +145,18 @@ impl Access {
         let binding = credentials_binding(site, provider, sealed.key.version);
         let credentials = self.open_sealed(&sealed.key, binding, &sealed.sealed).await?;
         adapter.open_account(&credentials, options).map_err(AccessError::Credentials)
+    }
+
+    /// Forgets the shared access token of a site's account, so that none outlives its credentials; whether there was one. A
+    /// site that shares the grant has its token fetched again.
+    pub async fn forget_token(
+        &self,
+        site: SiteId,
+        provider: ProviderKey,
+        sealed: &SealedCredentials,
+    ) -> Result<bool, AccessError> {
+        let account = self.open_account(site, provider, sealed, &AccountOptions::default()).await?;
+        Ok(self.store.delete_access_token(account.token_key()).await?)
     }
 
     /// The account's access token: this process's, else the shared one, else a new one, which is then shared.

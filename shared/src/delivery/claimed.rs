@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::decide::settled;
-use crate::domain::{
-    ClaimToken, Class, Conversion, ErrorCode, GroupId, HoldScope, Outcome, ProviderKey, SiteId,
-};
+use super::decide::{erased, settled};
+use crate::domain::{ClaimToken, Class, ErrorCode, GroupId, HoldScope, Outcome, ProviderKey, SiteId};
 use crate::providers::{Account, Request, Row};
 use crate::store::{ClaimedRow, HeldAction, SettledRow};
 
@@ -57,21 +55,21 @@ pub(super) fn plan(part: &Part, account: &dyn Account, now: Timestamp) -> Plan {
     let mut places = Vec::with_capacity(part.rows.len());
     for (place, row) in part.rows.iter().enumerate() {
         match &row.conversion {
-            Some(conversion) => match waits_for_its_action(&part.held_actions, conversion) {
+            Some(conversion) => match waits_for_its_action(&part.held_actions, &row.action_key) {
                 Some(waits) => decided[place] = Some(waits),
                 None => {
                     rows.push(Row { conversion, omitted: row.omitted });
                     places.push(place);
                 }
             },
+            None if row.is_erased => decided[place] = Some(erased()),
             None => decided[place] = Some(held(row, ErrorCode::own("PAYLOAD_UNREADABLE"))),
         }
     }
     let packed = account.pack(&rows, now);
     for (index, answer) in &packed.refused {
         let row = &part.rows[places[*index]];
-        let action = rows[*index].conversion.conversion_action.as_deref();
-        decided[places[*index]] = Some(super::decide::settle_row(row, answer, action, 0.0));
+        decided[places[*index]] = Some(super::decide::settle_row(row, answer, 0.0));
     }
     let mut pieces = vec![DECIDED; part.rows.len()];
     for (number, request) in (1..).zip(&packed.requests) {
@@ -118,8 +116,7 @@ fn by_their_parts(rows: &[ClaimedRow]) -> Option<Vec<i32>> {
 }
 
 /// What becomes of a conversion whose action is held: nothing is sent, and nothing is burnt.
-fn waits_for_its_action(held: &[HeldAction], conversion: &Conversion) -> Option<SettledRow> {
-    let action = conversion.conversion_action.as_deref().unwrap_or_default();
+fn waits_for_its_action(held: &[HeldAction], action: &str) -> Option<SettledRow> {
     let held = held.iter().find(|held| held.action == action)?;
     let code = Some(held.code.clone());
     Some(match held.until {
@@ -144,6 +141,15 @@ pub(super) fn halves(rows: usize) -> Vec<i32> {
 }
 
 impl Part {
+    /// Names the conversion actions as holds know them.
+    pub(super) fn name_actions(&mut self, account: &dyn Account) {
+        for row in &mut self.rows {
+            let conversion = row.conversion.as_ref();
+            row.action_key =
+                account.action_key(conversion.and_then(|conversion| conversion.conversion_action.as_deref()));
+        }
+    }
+
     /// The pieces of this part, by their numbers and tokens.
     pub(super) fn cut(self, pieces: &[i32], tokens: &[(i32, ClaimToken)]) -> Vec<Part> {
         let mut parts: Vec<(i32, Part)> = tokens

@@ -26,7 +26,7 @@ pub(super) struct Codes {
 impl Codes {
     /// What operators said of these providers' codes, in one round trip.
     pub(super) async fn read(store: &Store, providers: &[ProviderKey]) -> Result<Self, StoreError> {
-        let said = store.read_taxonomy_overrides(providers).await?;
+        let said = store.read_taxonomy_meanings(providers).await?;
         let of = |provider: &ProviderKey| {
             let of_it = said.iter().filter(|said| said.provider_key == provider.as_str());
             (*provider, Arc::new(of_it.map(meaning).collect()))
@@ -84,6 +84,7 @@ fn meaning(said: &TaxonomyOverride) -> (String, Override) {
         scope: said.scope,
         wait: said.wait_seconds.and_then(|wait| u64::try_from(wait).ok()).map(Duration::from_secs),
         max_attempts: said.max_attempts.and_then(|most| u8::try_from(most).ok()),
+        whole: said.whole,
     };
     (said.code.clone(), meaning)
 }

@@ -10,23 +10,17 @@ use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::access::AccessError;
-use super::claimed::Part;
 use super::codes::Codes;
-use super::decide::{settled, unconfirmed};
-use super::decision::{Decision, code_of, decide_answer};
+use super::decision::code_of;
 use super::limits::{RECEIPTS_IN_FLIGHT, SETTLE_RESERVE};
-use super::receipts::{ByAccount, Resolved, resolve};
 use super::report::RunReport;
 use super::run::Runner;
-use super::send::Upload;
-use crate::domain::{ErrorCode, HoldScope, Outcome, ProviderKey, RunId, Verdict};
+use crate::domain::{ErrorCode, HoldScope, ProviderKey, RunId};
 use crate::providers::{
-    AccessToken, Account, AccountOptions, Answer, QuotaScope, Receipt, ReceiptState, RowAnswer, SendError,
-    TokenError,
+    AccessToken, Account, AccountOptions, QuotaScope, Receipt, ReceiptState, SendError, TokenError,
+    trace::carry,
 };
-use crate::store::{
-    CircuitResult, DueReceipt, Postponed, ReceiptScope, SettledRow, StoreError, ThrottleScope,
-};
+use crate::store::{DueReceipt, Postponed, ReceiptScope, StoreError, ThrottleScope};
 
 /// After a fault of the moment a receipt is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(300);
@@ -77,7 +71,7 @@ impl Runner {
                 }
                 let mut questions = JoinSet::new();
                 for receipt in due {
-                    questions.spawn(Question::run(Arc::clone(&runner), run, *provider, receipt));
+                    questions.spawn(carry(Question::run(Arc::clone(&runner), run, *provider, receipt)));
                 }
                 while let Some(asked) = questions.join_next().await {
                     match asked {
@@ -106,13 +100,13 @@ impl Confirmed {
 }
 
 /// One receipt, asked for.
-struct Question {
-    runner: Arc<Runner>,
-    run: RunId,
-    provider: ProviderKey,
-    receipt: DueReceipt,
+pub(super) struct Question {
+    pub(super) runner: Arc<Runner>,
+    pub(super) run: RunId,
+    pub(super) provider: ProviderKey,
+    pub(super) receipt: DueReceipt,
     asked: Instant,
-    done: Confirmed,
+    pub(super) done: Confirmed,
 }
 
 /// What a receipt says when it has said all.
@@ -229,20 +223,32 @@ impl Question {
         }
     }
 
-    fn read(&self, receipt: Receipt, account: Box<dyn Account>) -> Said {
+    fn read(&self, mut receipt: Receipt, account: Box<dyn Account>) -> Said {
+        // Whose one place has other rows than were sent speaks of something else.
+        if let [part] = receipt.parts.as_mut_slice()
+            && part.rows.is_some_and(|rows| rows != self.receipt.conversions)
+        {
+            part.state = ReceiptState::Contradictory;
+        }
         let states = || receipt.parts.iter().map(|part| &part.state);
+        let is_told = |state: &ReceiptState| match state {
+            ReceiptState::Pending | ReceiptState::Contradictory => false,
+            ReceiptState::Taken | ReceiptState::Mixed(_) | ReceiptState::Refused(_) => true,
+        };
         let is_known = !receipt.parts.is_empty();
         if is_known && states().all(|state| *state == ReceiptState::Taken) {
-            return Said::Delivered;
+            return if self.others_may_wait() { Said::Mixed(receipt, account) } else { Said::Delivered };
         }
-        if is_known && states().all(|state| *state != ReceiptState::Pending) {
+        if is_known && states().all(is_told) {
             return Said::Mixed(receipt, account);
         }
         // What is known by then is heeded, and the rest will never be known.
-        if is_known && self.receipt.is_last && states().any(|state| *state != ReceiptState::Pending) {
+        if is_known && self.receipt.is_last && states().any(is_told) {
             return Said::Mixed(receipt, account);
         }
+        let contradicts = states().any(|state| *state == ReceiptState::Contradictory);
         match (self.receipt.is_last, is_known) {
+            (true, true) if contradicts => Said::Nothing("RECEIPT_CONTRADICTORY"),
             (true, true) => Said::Nothing("RECEIPT_NEVER_CAME"),
             (true, false) => Said::Nothing("RECEIPT_UNKNOWN"),
             (false, _) => Said::Later(Postponed::default()),
@@ -309,79 +315,6 @@ impl Question {
             format!("{code}: a receipt could not be asked for"),
         );
         said
-    }
-
-    /// Each conversion goes on by itself: at its end, or again with some others to find out whom the receipt means.
-    async fn resolve(&mut self, receipt: Receipt, account: &dyn Account) -> Result<(), StoreError> {
-        let Some(part) = self.open().await? else {
-            return Ok(());
-        };
-        let targets: Vec<_> = part.rows.iter().map(|row| row.target).collect();
-        let judge = ByAccount { account, rows: &part.rows, now: Timestamp::now() };
-        let resolved = resolve(&targets, &receipt.parts, self.receipt.maybe_delivered, &judge);
-        let first_part: i64 = rand::random();
-        let said = resolved.iter().map(|resolved| match resolved {
-            Resolved::Said(answer) => answer.clone(),
-            Resolved::Again(_) | Resolved::Never => RowAnswer { verdict: Verdict::Unconfirmed, code: None },
-        });
-        self.runner.codes.note(&part, &receipt.reply, &mut self.done.report);
-        let answer = Answer { reply: receipt.reply, rows: said.collect() };
-        let mut decision = decide_answer(&part, &answer);
-        for (row, resolved) in decision.rows.iter_mut().zip(&resolved) {
-            match resolved {
-                Resolved::Said(_) => {}
-                Resolved::Never => *row = unconfirmed("RECEIPT_NEVER_CAME"),
-                Resolved::Again(number) => {
-                    let number = i64::try_from(*number).unwrap_or(i64::MAX);
-                    *row = SettledRow {
-                        code: Some(ErrorCode::own("RECEIPT_PARTIAL")),
-                        part: Some(first_part.wrapping_add(number)),
-                        ..settled(Outcome::Requeued)
-                    };
-                }
-            }
-        }
-        self.settle(part, decision).await
-    }
-
-    /// Ends all of them: nobody will ever know, and an operator sees that.
-    async fn give_up(&mut self, code: &'static str) -> Result<(), StoreError> {
-        let Some(part) = self.open().await? else {
-            return Ok(());
-        };
-        let rows = vec![unconfirmed(code); part.rows.len()];
-        self.done.report.error(
-            self.receipt.site,
-            self.provider,
-            format!("{code}: {} conversions stay unconfirmed", rows.len()),
-        );
-        self.settle(part, Decision::unsent(rows)).await
-    }
-
-    async fn open(&mut self) -> Result<Option<Part>, StoreError> {
-        let opened =
-            self.runner.store.open_receipt(self.receipt.attempt, self.run, self.runner.lease()).await?;
-        Ok(opened.map(|(token, rows)| Part {
-            token,
-            group: self.receipt.group,
-            site: self.receipt.site,
-            provider: self.provider,
-            is_probe: false,
-            failure_count: 0,
-            rows,
-            held_actions: Arc::default(),
-            depth: 0,
-        }))
-    }
-
-    async fn settle(&mut self, part: Part, decision: Decision) -> Result<(), StoreError> {
-        let decision = Decision { circuit: CircuitResult::None, ..decision };
-        let mut upload =
-            Upload { runner: Arc::clone(&self.runner), report: RunReport::default(), left: Vec::new() };
-        upload.settle(&part, None, decision).await?;
-        self.done.settled += 1;
-        self.done.report.add(upload.report);
-        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::limits::{MAX_RETRY_ATTEMPTS, REQUEST_FAILURES_UNTIL_ALONE};
-use crate::domain::{Class, ErrorCode, HoldScope, Omitted, Outcome, Transient, Verdict, Wait, retry_wait};
+use crate::domain::{
+    Class, ErrorCode, HoldScope, Omitted, Outcome, Status, Transient, Verdict, Wait, retry_wait,
+};
 use crate::providers::RowAnswer;
 use crate::store::{ClaimedRow, SettledRow};
 
@@ -28,12 +30,7 @@ pub(super) fn charge(rows: &[ClaimedRow], is_probe: bool, failure_count: i32) ->
 }
 
 /// Turns what the platform said of one conversion into its outcome. `jitter` lies in 0..=1.
-pub(super) fn settle_row(
-    row: &ClaimedRow,
-    answer: &RowAnswer,
-    action: Option<&str>,
-    jitter: f64,
-) -> SettledRow {
+pub(super) fn settle_row(row: &ClaimedRow, answer: &RowAnswer, jitter: f64) -> SettledRow {
     let class = Some(answer.verdict.class());
     let code = answer.code.clone();
     let ended = |outcome| SettledRow { class, code: code.clone(), ..settled(outcome) };
@@ -52,9 +49,7 @@ pub(super) fn settle_row(
         Verdict::ConsentDenied => ended(Outcome::ConsentDenied),
         Verdict::Rejected => ended(Outcome::Rejected),
         Verdict::Expired => ended(Outcome::Expired),
-        Verdict::Misconfigured(scope) => {
-            SettledRow { hold: row_hold(row, scope, action), ..ended(Outcome::Held) }
-        }
+        Verdict::Misconfigured(scope) => SettledRow { hold: row_hold(row, scope), ..ended(Outcome::Held) },
         Verdict::Delayed(Wait::For(wait)) => SettledRow { wait, ..ended(Outcome::Delayed) },
         Verdict::Delayed(Wait::Until(time, at_least)) => {
             SettledRow { wait: at_least, not_before: Some(time), ..ended(Outcome::Delayed) }
@@ -69,7 +64,7 @@ pub(super) fn settle_row(
                 Wait::For(wait) => (wait, None),
                 Wait::Until(time, at_least) => (at_least, Some(time)),
             };
-            let hold = row_hold(row, HoldScope::ConversionAction, action);
+            let hold = row_hold(row, HoldScope::ConversionAction);
             SettledRow { wait, not_before, hold, ..ended(Outcome::Delayed) }
         }
         Verdict::Degraded(part) => SettledRow { omitted: Omitted::only(part), ..ended(Outcome::Degraded) },
@@ -109,6 +104,22 @@ pub(super) fn unconfirmed(code: &'static str) -> SettledRow {
     SettledRow { class: Some(Class::Ambiguous), code, ..settled(Outcome::Unconfirmed) }
 }
 
+/// A conversion whose person was erased: nothing is left of it that could be sent.
+pub(super) fn erased() -> SettledRow {
+    SettledRow { code: Some(ErrorCode::own("ERASED")), ..settled(Outcome::Cancelled) }
+}
+
+/// What has no end yet of those that were erased ends here; a platform that has one already has it.
+pub(super) fn end_erased(claimed: &[ClaimedRow], rows: &mut [SettledRow]) {
+    for (row, claimed) in rows.iter_mut().zip(claimed) {
+        let goes_on = !matches!(row.outcome.status(), Status::Completed | Status::Failed);
+        if claimed.is_erased && goes_on {
+            let class = (row.outcome == Outcome::Requeued).then_some(Class::Ambiguous);
+            *row = SettledRow { class, ..erased() };
+        }
+    }
+}
+
 /// Burns a retry: the next attempt's wait, or the end.
 fn failed(row: &ClaimedRow, transient: Transient, jitter: f64) -> (Outcome, Duration) {
     let failures = row.retry_count.saturating_add(1);
@@ -122,10 +133,10 @@ fn failed(row: &ClaimedRow, transient: Transient, jitter: f64) -> (Outcome, Dura
 }
 
 /// The hold that parks this conversion by itself; none where the whole group is held.
-fn row_hold(row: &ClaimedRow, scope: HoldScope, action: Option<&str>) -> Option<(HoldScope, String)> {
+fn row_hold(row: &ClaimedRow, scope: HoldScope) -> Option<(HoldScope, String)> {
     match scope {
         HoldScope::Row => Some((scope, row.conversion_id.to_string())),
-        HoldScope::ConversionAction => Some((scope, action.unwrap_or_default().to_owned())),
+        HoldScope::ConversionAction => Some((scope, row.action_key.clone())),
         HoldScope::Site | HoldScope::Client | HoldScope::Provider => None,
     }
 }

@@ -93,9 +93,7 @@ pub(super) fn decide_answer(part: &Part, answer: &Answer) -> Decision {
             if let Verdict::Rerouted(to) = said.verdict {
                 transport = Some(to);
             }
-            let action =
-                row.conversion.as_ref().and_then(|conversion| conversion.conversion_action.as_deref());
-            settle_row(row, &alone(said, part.rows.len()), action, rand::random())
+            settle_row(row, &alone(said, part.rows.len()), rand::random())
         })
         .collect();
     let taken = rows.iter().any(|row| {

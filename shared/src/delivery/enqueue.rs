@@ -116,7 +116,8 @@ impl Producer {
         Ok(answers)
     }
 
-    /// Sites are looked up only where an item needs them: no provider named, a phone number to be read, consent left open.
+    /// Sites are looked up only where an item needs them: no provider named, a phone number to be read, consent left open,
+    /// a conversion action that may be the site's own.
     async fn read_sites(
         &self,
         items: &[Result<ConversionInput, Vec<FieldError>>],
@@ -125,7 +126,10 @@ impl Producer {
             .iter()
             .flatten()
             .filter(|input| {
-                input.provider_key.is_none() || input.user.phone.is_some() || !input.consent.is_complete()
+                input.provider_key.is_none()
+                    || input.user.phone.is_some()
+                    || !input.consent.is_complete()
+                    || input.conversion_action.is_some()
             })
             .map(|input| input.site_id)
             .collect();
@@ -133,7 +137,7 @@ impl Producer {
             return Ok(HashMap::new());
         }
         let wanted: Vec<SiteId> = wanted.into_iter().collect();
-        let sites = self.store.read_site_defaults(&wanted).await?;
+        let sites = self.store.read_site_facts(&wanted).await?;
         Ok(sites.into_iter().map(|site| (site.site, site)).collect())
     }
 
@@ -152,7 +156,7 @@ impl Producer {
         input.consent = input.consent.or(site.map(|site| site.consent).unwrap_or_default());
         let providers = match input.provider_key {
             Some(provider) => vec![provider],
-            None => site.map(|site| site.providers.clone()).unwrap_or_default(),
+            None => site.iter().flat_map(|site| site.providers.iter().map(|(key, _)| *key)).collect(),
         };
         if providers.is_empty() {
             let known: Vec<_> = ProviderKey::ALL.iter().map(|key| key.as_str()).collect();
@@ -169,16 +173,19 @@ impl Producer {
                 let reason = format!("{provider} has no adapter in this program");
                 return Err(vec![FieldError::new("provider_key", reason)]);
             };
-            let site = input.site_id;
+            let own = site.and_then(|site| site.providers.iter().find(|(key, _)| *key == provider));
+            let own = own.and_then(|(_, action)| action.as_deref());
             let admitted = adapter.admit(input.clone(), country)?;
             dropped.extend(admitted.dropped);
             // A time ahead of our clock is no time that a platform takes: such a row waits for it.
             let ahead = Some(admitted.conversion.occurred_at).filter(|occurred_at| *occurred_at > now);
+            let action = admitted.conversion.conversion_action.as_deref();
+            let action = action.map_or_else(String::new, |action| adapter.action_key(action, own));
             new.push(NewConversion {
-                site,
+                site: input.site_id,
                 provider,
                 digest: digest(&admitted.conversion),
-                order_hash: order_hash(&admitted.conversion),
+                order_hash: order_hash(&action, &admitted.conversion),
                 conversion: admitted.conversion,
                 due_at: admitted.due_at.max(ahead),
                 expires_at: admitted.expires_at,
@@ -196,10 +203,9 @@ fn digest(conversion: &Conversion) -> Digest {
     Digest(first_half(Sha256::digest(json).into()))
 }
 
-/// Of the conversion action and the order's id, for which the external id stands in: what a platform knows the order by.
-/// Neither holds control characters, so the one between them keeps them apart.
-fn order_hash(conversion: &Conversion) -> OrderHash {
-    let action = conversion.conversion_action.as_deref().unwrap_or_default();
+/// Of the conversion action in its one form and the order's id, for which the external id stands in: what a platform knows
+/// the order by. Neither holds control characters, so the one between them keeps them apart.
+fn order_hash(action: &str, conversion: &Conversion) -> OrderHash {
     let order = conversion.order_id.as_deref().unwrap_or(&conversion.external_id);
     OrderHash(Uuid::from_bytes(first_half(Sha256::digest(format!("{action}\0{order}")).into())))
 }

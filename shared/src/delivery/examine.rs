@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use super::access::{Access, AccessError};
 use crate::domain::{ErrorCode, HoldScope, ProviderKey, SiteId};
-use crate::providers::{AccountOptions, Check, Depth};
-use crate::store::SealedCredentials;
+use crate::providers::{AccountOptions, Check, Depth, QuotaScope};
+use crate::store::{SealedCredentials, ThrottleScope};
 use crate::vault::VaultError;
 
 /// The longest wait of a look for the request budget that its account shares with uploads.
@@ -36,6 +36,8 @@ pub struct Examination {
     pub checks: Vec<Check>,
     /// Requests that were booked for it.
     pub requests: u64,
+    /// Answers that asked to wait.
+    pub http_429: u64,
 }
 
 impl Access {
@@ -80,6 +82,15 @@ impl Access {
             Depth::Cheap
         };
         found.checks.extend(account.examine(depth, &token, action, Timestamp::now()).await);
+        // What was asked of a look is asked of whoever sends next.
+        for (scope, wait) in found.checks.iter().filter_map(|check| check.throttled) {
+            let scope = match scope {
+                QuotaScope::Account => ThrottleScope::Group,
+                QuotaScope::QuotaKey => ThrottleScope::QuotaKey,
+            };
+            self.store().throttle_probed_group(site, provider, scope, wait).await?;
+            found.http_429 += 1;
+        }
         Ok(found)
     }
 

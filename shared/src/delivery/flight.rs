@@ -18,6 +18,7 @@ use super::report::RunReport;
 use super::run::{RunPolicy, Runner};
 use super::send::Upload;
 use crate::domain::{ProviderKey, RunId, SiteId};
+use crate::providers::trace::carry;
 use crate::store::{Claim, ClaimRequest, ClaimedAccount};
 
 /// The uploads of a run that are on their way.
@@ -43,7 +44,8 @@ impl Flight {
         for claim in claims {
             rows += claim.rows();
             let group = claim.group;
-            self.whose.insert(self.uploads.spawn(claim.start(Arc::clone(runner))).id(), group);
+            let upload = carry(claim.start(Arc::clone(runner)));
+            self.whose.insert(self.uploads.spawn(upload).id(), group);
         }
         rows
     }

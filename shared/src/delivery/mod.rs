@@ -12,11 +12,14 @@ mod flight;
 mod ingest;
 mod keys;
 pub mod limits;
+mod part_number;
 mod receipts;
 mod report;
 mod run;
 mod send;
 mod settle;
+mod suppose;
+mod told;
 
 pub use access::{Access, AccessError};
 pub use confirm::Confirmed;

@@ -68,6 +68,7 @@ impl Upload {
             }
             Err(error) => return self.give_back(part, &format!("{:#}", anyhow::Error::from(error))).await,
         };
+        part.name_actions(account.as_ref());
         let mut token = match self.token(&part, account.as_ref(), None).await {
             Ok(Some(token)) => token,
             Ok(None) => return self.release_all(part).await,

@@ -9,10 +9,14 @@ use serde_json::Value;
 /// Doubled names that are told of one document; a document with more of them is not worth a longer answer.
 const TWICE_MAX: usize = 1_000;
 
+/// Letters that are kept of a name: a document of one endless name with many that stand twice below it must not grow in
+/// memory, for each of them keeps its way.
+const NAME_MAX: usize = 60;
+
 /// Where a value stands in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Under this name of an object.
+    /// Under this name of an object, or one that begins so.
     Name(String),
     /// At this place of an array.
     Place(usize),
@@ -47,8 +51,7 @@ impl fmt::Display for Twice {
             match step {
                 Step::Place(place) => write!(f, "[{place}]")?,
                 Step::Name(name) => {
-                    let name: String =
-                        name.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect();
+                    let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
                     write!(f, "{}{name}", if index == 0 { "" } else { "." })?;
                 }
             }
@@ -85,7 +88,7 @@ impl<'de> Visitor<'de> for Look<'_> {
         let Self(search) = self;
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            search.way.push(Step::Name(name.clone()));
+            search.way.push(Step::Name(name.chars().take(NAME_MAX).collect()));
             if !names.insert(name) && search.found.len() < TWICE_MAX {
                 search.found.push(Twice(search.way.clone()));
             }

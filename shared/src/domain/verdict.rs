@@ -72,6 +72,14 @@ impl Class {
             Class::Ok => 0,
         }
     }
+
+    /// Whether the provider has the conversion by it, or may have it: then nothing is sent that is not identical.
+    pub fn may_be_taken(self) -> bool {
+        match self {
+            Class::Ok | Class::Unmatched | Class::Ambiguous => true,
+            Class::Perm | Class::Config | Class::Delay | Class::Transient | Class::Split => false,
+        }
+    }
 }
 
 impl fmt::Display for Class {

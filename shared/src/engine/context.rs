@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Settings;
+use super::{Figures, Settings};
 use crate::delivery::{Access, Producer};
 use crate::providers::Registry;
 use crate::store::{Fence, Store};
@@ -21,6 +21,8 @@ pub struct Context {
     pub http_timeout: Duration,
     /// What an operator set for tasks.
     pub settings: Arc<Settings>,
+    /// Tells figures to CloudWatch, where that is wanted.
+    pub figures: Option<Figures>,
 }
 
 impl Context {

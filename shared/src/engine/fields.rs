@@ -1,7 +1,7 @@
 //! The fields of a call, from an event, a body or a query string: read by name, and nothing unknown is passed over.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::domain::FieldError;
 
@@ -14,6 +14,18 @@ impl From<FieldError> for BadRequest {
     fn from(error: FieldError) -> Self {
         Self(format!("{} {}", error.field, error.reason))
     }
+}
+
+/// The last whole number that a float holds exactly.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A whole number; in JSON `5.0` and `5e0` are one, too.
+pub fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| {
+        let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT_MAX)?;
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole, and no larger than EXACT_MAX")]
+        Some(float as i64)
+    })
 }
 
 /// The fields of one call, taken one after the other.
@@ -65,7 +77,9 @@ impl Fields {
         let text = match self.take(name) {
             None => return Ok(None),
             Some(Value::String(text)) => text,
-            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Number(number)) => {
+                whole(&number).map(|number| number.to_string()).unwrap_or_default()
+            }
             Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => String::new(),
         };
         match text.parse::<u32>() {

@@ -15,10 +15,15 @@ impl Tasks {
         let house = [
             tasks::recover::task(),
             tasks::confirm::task(),
+            tasks::expire::task(),
+            tasks::gauges::task(),
             tasks::keep_partitions::task(),
+            tasks::erase::task(),
             tasks::probe_credentials::task(),
+            tasks::recompute_scores::task(),
             tasks::reseal_credentials::task(),
             tasks::prune::task(),
+            tasks::audit::task(),
             tasks::seed::task(),
         ];
         let tasks = Self(uploads.chain(house).collect());

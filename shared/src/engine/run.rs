@@ -14,6 +14,7 @@ use super::task::{Bounds, Descriptor, SkipReason, TaskKey, Turns};
 use super::{BadRequest, Context, Trigger};
 use crate::delivery::Deadline;
 use crate::domain::{ProviderKey, RunId};
+use crate::providers::trace::Trace;
 use crate::store::{Begun, Ended, Fence, NewRun, RunEnd, RunStatus, StoreError};
 
 /// The body of a task: what it does between its run's opening and closing.
@@ -116,7 +117,8 @@ pub async fn run<W: Work>(
         Begun::Paused => return skipped(SkipReason::Paused),
         Begun::Done => return skipped(SkipReason::Done),
     };
-    let span = info_span!("run", run.id = %run, task.key = %task.key);
+    let trace = Trace::current().unwrap_or_else(Trace::fresh);
+    let span = info_span!("run", run.id = %run, task.key = %task.key, trace.id = %trace);
     let running = Running {
         context: fence.map_or_else(|| context.clone(), |fence| context.fenced(fence)),
         run,
@@ -125,7 +127,7 @@ pub async fn run<W: Work>(
         checkpoint,
         key: task.key.clone(),
     };
-    async {
+    let whole = async {
         let began = Instant::now();
         let done = tokio::select! {
             done = work_on(work, &running) => done,
@@ -133,9 +135,8 @@ pub async fn run<W: Work>(
         };
         close(context, task, (run, fence), work.tally(), done, began).await?;
         Ok(Ran::Run(run))
-    }
-    .instrument(span)
-    .await
+    };
+    trace.scope(whole.instrument(span)).await
 }
 
 /// The lock of a run, if its task has one.
@@ -220,7 +221,8 @@ async fn close(
         counters: tally.counters,
     };
     let ended = end_with_patience(context, run, fence, &end).await;
-    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let duration = began.elapsed();
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let done = match (done, ended) {
         (done, Ok(Ended::Written)) => done,
         (done, Ok(Ended::ClosedBefore)) => {
@@ -235,10 +237,13 @@ async fn close(
             Err(failure)
         }
     };
+    if let Some(figures) = &context.figures {
+        figures.tell_run(task, &end, &done, duration);
+    }
     let count = |name: &str| end.counters.get(name).and_then(Value::as_u64);
     match &done {
         Ok(()) => info!(
-            run.id = %run, task.key = %task.key, processed = count("processed"), success = count("completed"),
+            processed = count("processed"), success = count("completed"),
             failure = count("failed"), retry = count("retry"), held = count("held"),
             submitted = count("submitted"), released = count("released"), requests = end.requests,
             http_429 = end.http_429, errors = end.errors, duration_ms, counters = %end.counters,
@@ -248,7 +253,7 @@ async fn close(
             let fault = Fault::of(failure);
             let event = if fault == Fault::LockLost { "lock_lost" } else { "run_failed" };
             error!(
-                run.id = %run, task.key = %task.key, code = fault.code(), duration_ms,
+                code = fault.code(), requests = end.requests, http_429 = end.http_429, errors = end.errors, duration_ms,
                 counters = %end.counters, event, error = format!("{failure:#}"),
                 "offline_conversions: {} failed", task.key
             );

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Retention;
+
 /// What an operator set for tasks; read by `boot` from the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub lock_ids: BTreeMap<String, i32>,
     /// Whether a call may name a lock of its own.
     pub locks_by_call: LocksByCall,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// Whether a call may name a lock of its own.

@@ -39,6 +39,13 @@ pub trait Account: Send + Sync {
     /// Which way its conversions take, as the ledger names it.
     fn transport(&self) -> &'static str;
 
+    /// Where a conversion goes that names no conversion action.
+    fn conversion_action(&self) -> String;
+
+    /// As [`Provider::action_key`](super::Provider::action_key), for what a conversion names; by it a hold of the action finds
+    /// what it stops.
+    fn action_key(&self, action: Option<&str>) -> String;
+
     /// What its platform lets one quota key send; a stand-in has no limit.
     fn budget(&self) -> Budget;
 

@@ -1,8 +1,10 @@
 //! A look at an account without a conversion: what was looked at, what was found, and how to mend it.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::TokenError;
+use super::{QuotaScope, TokenError};
 use crate::domain::{ErrorCode, HoldScope};
 
 /// The name of the check of a request that the platform validated and did not execute.
@@ -36,6 +38,9 @@ pub struct Check {
     pub says: String,
     /// How to mend it; beside what passed, what could be better.
     pub mend: Option<String>,
+    /// The platform asked to wait: who, and how long.
+    #[serde(skip)]
+    pub throttled: Option<(QuotaScope, Duration)>,
 }
 
 /// Whether a thing is as it has to be.
@@ -79,7 +84,15 @@ impl Check {
     /// All is well.
     pub fn passed(check: &'static str, says: impl Into<String>) -> Self {
         let says = says.into();
-        Self { check, result: CheckResult::Passed, code: None, scope: None, says, mend: None }
+        Self {
+            check,
+            result: CheckResult::Passed,
+            code: None,
+            scope: None,
+            says,
+            mend: None,
+            throttled: None,
+        }
     }
 
     /// Something has to be mended.
@@ -91,17 +104,33 @@ impl Check {
         mend: impl Into<String>,
     ) -> Self {
         let (result, mend) = (CheckResult::Failed, Some(mend.into()));
-        Self { check, result, code: Some(code), scope: Some(scope), says: says.into(), mend }
+        Self { check, result, code: Some(code), scope: Some(scope), says: says.into(), mend, throttled: None }
     }
 
     /// Nobody can tell at this moment.
     pub fn unknown(check: &'static str, code: Option<ErrorCode>, says: impl Into<String>) -> Self {
-        Self { check, result: CheckResult::Unknown, code, scope: None, says: says.into(), mend: None }
+        Self {
+            check,
+            result: CheckResult::Unknown,
+            code,
+            scope: None,
+            says: says.into(),
+            mend: None,
+            throttled: None,
+        }
     }
 
     /// It was left out.
     pub fn skipped(check: &'static str, why: impl Into<String>) -> Self {
-        Self { check, result: CheckResult::Skipped, code: None, scope: None, says: why.into(), mend: None }
+        Self {
+            check,
+            result: CheckResult::Skipped,
+            code: None,
+            scope: None,
+            says: why.into(),
+            mend: None,
+            throttled: None,
+        }
     }
 
     /// The same, with what could be better.

@@ -7,6 +7,8 @@ use reqwest::header::HeaderMap;
 use rustls_platform_verifier::BuilderVerifierExt;
 use zeroize::Zeroizing;
 
+use super::trace::{TRACEPARENT, Trace};
+
 /// Time for name lookup, TCP and TLS together. Ours: a platform that takes longer than this is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -106,8 +108,12 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     Ok(TLS.get_or_init(|| tls).clone())
 }
 
-/// Sends one request and reads its answer to the end.
+/// Sends one request, with the trace that it belongs to, and reads its answer to the end.
 pub async fn exchange(request: reqwest::RequestBuilder) -> Result<RawAnswer, Fault> {
+    let request = match Trace::current() {
+        Some(trace) => request.header(TRACEPARENT, trace.traceparent()),
+        None => request,
+    };
     let mut response = request.send().await.map_err(|error| fault_of(&error))?;
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());

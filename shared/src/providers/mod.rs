@@ -6,11 +6,13 @@ mod code_rule;
 mod examine;
 pub mod google_ads;
 pub mod http;
+mod identity;
 mod overrides;
 pub mod reasons;
 mod receipt;
 mod registry;
 pub mod retry_after;
+pub mod trace;
 
 pub use account::{
     AccessToken, Account, AccountOptions, Answer, BoxFuture, Budget, Memo, Packed, QuotaScope, Reply,
@@ -20,12 +22,15 @@ pub use account::{SendError, Target, TokenError};
 pub use capabilities::{Capabilities, Receipts, Results};
 pub use code_rule::CodeRule;
 pub use examine::{Check, CheckResult, Depth, REQUEST, proves_mended};
+pub use identity::{Identity, IdentityKind};
 pub use overrides::{Override, Overrides};
 pub use reasons::Reason;
 pub use receipt::{Counted, Receipt, ReceiptPart, ReceiptState};
 pub use registry::Registry;
 
-use crate::domain::{Conversion, ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret};
+use crate::domain::{
+    Conversion, ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret, User, UserInput,
+};
 use jiff::Timestamp;
 
 /// One ad platform. An adapter is pure but for [`Account::refresh_token`], [`Account::send`] and [`Account::examine`]; it
@@ -41,6 +46,14 @@ pub trait Provider: Send + Sync {
     /// when until when the platform accepts it. An invalid identifier is dropped and told; `Err` where nothing is left
     /// that the platform could match, or where it can never take the event.
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>>;
+
+    /// One form for a conversion action that has several names, such as its number and its whole name: by it the writes of an
+    /// order are found. Empty for the site's own. `own`: the site's own, as [`Account::conversion_action`] writes it; where
+    /// it is not known, nothing is taken for it.
+    fn action_key(&self, action: &str, own: Option<&str>) -> String;
+
+    /// Hashes who bought as [`Provider::admit`] does: what cannot be used is left out and told in `dropped`.
+    fn hash_user(&self, user: &UserInput, country: Option<Country>, dropped: &mut Vec<FieldError>) -> User;
 
     /// Whether a look at the account can prove that what this code says of it is mended. New credentials lift every hold,
     /// so nothing that only they mend is looked at again.

@@ -16,6 +16,8 @@ pub struct Override {
     pub wait: Option<Duration>,
     /// Of TRANSIENT and UNMATCHED: attempts in all.
     pub max_attempts: Option<u8>,
+    /// Whether nothing is left out of the conversion for it; else what the adapter's own rule leaves out goes first.
+    pub whole: bool,
 }
 
 /// One provider's overrides, by the whole code as outcomes keep it.

@@ -17,6 +17,8 @@ pub struct Receipt {
 pub struct ReceiptPart {
     /// Which place; `None` where the platform does not name one that is ours.
     pub target: Option<Target>,
+    /// How many the platform says they were, where it says so.
+    pub rows: Option<u64>,
     /// What became of them.
     pub state: ReceiptState,
 }
@@ -32,6 +34,8 @@ pub enum ReceiptState {
     Mixed(Vec<Counted>),
     /// None was taken.
     Refused(Vec<Counted>),
+    /// What is said of them cannot be true: nothing is proven by it.
+    Contradictory,
 }
 
 /// How many conversions met one end.

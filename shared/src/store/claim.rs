@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
@@ -86,10 +87,14 @@ pub struct ClaimedRow {
     pub target: Option<i64>,
     /// What to send; `None` where this program cannot read what an other one wrote.
     pub conversion: Option<Conversion>,
+    /// Whether that is so because its person was erased.
+    pub is_erased: bool,
     /// The optional parts that it goes without.
     pub omitted: Omitted,
     /// Conversions of one part go in one request, and nothing else with them.
     pub part: Option<i64>,
+    /// Its conversion action in the form that holds know it by. Empty until its account was opened.
+    pub action_key: String,
 }
 
 /// What a claim is sent with.
@@ -115,12 +120,26 @@ pub struct HeldAction {
 }
 
 /// A payload that does not spoil its batch when it cannot be read.
-pub(super) struct Payload(pub(super) Option<Conversion>);
+pub(super) struct Payload {
+    pub(super) conversion: Option<Conversion>,
+    /// What `erase_person` left of it.
+    pub(super) is_erased: bool,
+}
+
+/// The mark of an erased payload, which lacks what every conversion has.
+#[derive(Deserialize)]
+struct Erased {
+    erased: bool,
+}
 
 impl<'a> FromSql<'a> for Payload {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         // `jsonb` on the wire is its version, 1, and then text.
-        Ok(Self(raw.split_first().and_then(|(_, text)| serde_json::from_slice(text).ok())))
+        let text = raw.split_first().map_or(raw, |(_, text)| text);
+        let conversion = serde_json::from_slice(text).ok();
+        let is_erased = conversion.is_none()
+            && serde_json::from_slice::<Erased>(text).is_ok_and(|payload| payload.erased);
+        Ok(Self { conversion, is_erased })
     }
 
     fn accepts(ty: &Type) -> bool {
@@ -165,9 +184,11 @@ impl Store {
                     request_failures: u8::try_from(request_failures[place]).unwrap_or(u8::MAX),
                     maybe_delivered: maybe_delivered[place],
                     target: targets[place],
-                    conversion: payload.0,
+                    is_erased: payload.is_erased,
+                    conversion: payload.conversion,
                     omitted: Omitted::NONE,
                     part: None,
+                    action_key: String::new(),
                 });
                 Claim {
                     token: row.get::<_, Option<Uuid>>("claim_token").map(ClaimToken),

@@ -38,6 +38,8 @@ pub struct AccountFacts<'a> {
     pub client_key: &'a str,
     /// The transport that the credentials name.
     pub transport: &'a str,
+    /// Where conversions go that name no conversion action, as the adapter writes it.
+    pub conversion_action: &'a str,
     /// Requests in any 60 s of a quota key that nobody had yet; `None`: no limit.
     pub per_minute: Option<u32>,
     /// In any 24 h.
@@ -84,7 +86,7 @@ impl Store {
 
     /// Stores a site's sealed credentials and lifts its holds; the group, and how many holds. A quota key that nobody had
     /// yet gets its budget.
-    pub async fn keep_provider_credentials(
+    pub async fn keep_provider_account(
         &self,
         site: SiteId,
         provider: ProviderKey,
@@ -96,7 +98,7 @@ impl Store {
         let row = self
             .query_one(
                 "select group_id, holds_lifted \
-                 from relay.keep_provider_credentials($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 from relay.keep_provider_account($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 &[
                     (&site.0, Type::UUID),
                     (&provider.as_str(), Type::TEXT),
@@ -107,6 +109,7 @@ impl Store {
                     (&facts.transport, Type::TEXT),
                     (&limit(facts.per_minute), Type::INT4),
                     (&limit(facts.per_day), Type::INT4),
+                    (&facts.conversion_action, Type::TEXT),
                 ],
             )
             .await?;
@@ -170,5 +173,16 @@ impl Store {
             sealed: row.get("sealed"),
             expires_at: row.get("expires_at"),
         }))
+    }
+
+    /// Forgets the shared access token of a client and grant; whether there was one. Whoever shares it fetches another.
+    pub async fn delete_access_token(&self, token_key: &str) -> Result<bool, StoreError> {
+        let row = self
+            .query_one(
+                "select deleted from relay.delete_access_token($1) as deleted",
+                &[(&token_key, Type::TEXT)],
+            )
+            .await?;
+        Ok(row.get("deleted"))
     }
 }

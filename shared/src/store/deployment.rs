@@ -74,15 +74,6 @@ impl Store {
         Ok(deployment(&row))
     }
 
-    /// Walks on through what waits by `limit` rows (1 to 1,000,000): ends what is past its time, and puts first what
-    /// expires within 48 hours. How many conversions ended.
-    pub async fn expire_conversions(&self, limit: i32) -> Result<u64, StoreError> {
-        let row = self
-            .query_one("select expired from relay.expire_conversions($1)", &[(&limit, Type::INT4)])
-            .await?;
-        Ok(u64::try_from(row.get::<_, i32>("expired")).unwrap_or(0))
-    }
-
     /// Sets how long circuits stay open, in seconds (1 to 86,400); a fifth of it comes on top at random.
     pub async fn put_circuit_setting(&self, open_seconds: i32) -> Result<(), StoreError> {
         self.query("select from relay.put_circuit_setting($1)", &[(&open_seconds, Type::INT4)]).await?;

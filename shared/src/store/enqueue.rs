@@ -47,6 +47,8 @@ pub enum EnqueueResult {
     OrderDelivered,
     /// Taken in, and a dead letter at once: what it adjusts was never delivered.
     OriginalFailed,
+    /// Its site was off-boarded: not taken in.
+    SiteRemoved,
 }
 
 /// The answer for one conversion.
@@ -107,6 +109,7 @@ impl Store {
                     "superseded" => EnqueueResult::Superseded,
                     "order_delivered" => EnqueueResult::OrderDelivered,
                     "original_failed" => EnqueueResult::OriginalFailed,
+                    "site_removed" => EnqueueResult::SiteRemoved,
                     _ => return Err(StoreError::Unexpected("an unknown result of an enqueue")),
                 };
                 let conversion_id = row.get::<_, Option<i64>>("conversion_id").map(ConversionId);

@@ -36,7 +36,7 @@ pub struct Hold {
 }
 
 /// What a release let go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Released {
     /// Holds that were lifted.
     pub holds: i32,
@@ -44,6 +44,8 @@ pub struct Released {
     pub sites: i32,
     /// Conversions that were parked by them.
     pub conversions: i32,
+    /// Whether that was all.
+    pub is_done: bool,
 }
 
 /// Which holds an operator means: every part that is given has to fit.
@@ -96,22 +98,29 @@ impl Store {
             .collect())
     }
 
-    /// Lifts holds; what they stopped goes on at once. Those that end by themselves stay.
+    /// Lifts at most `limit` holds, and sends at most so many of what they parked to work again. Those that end by themselves
+    /// stay.
     ///
     /// # Errors
     /// [`StoreError::BadArgument`] where neither a hold, a site nor a code narrows it.
-    pub async fn release_holds(&self, filter: &HoldFilter) -> Result<Released, StoreError> {
+    pub async fn release_some_holds(&self, filter: &HoldFilter, limit: i32) -> Result<Released, StoreError> {
         let row = self
             .query_one(
-                "select holds, sites, conversions from relay.release_holds($1, $2, $3, $4)",
+                "select holds, sites, conversions, is_done from relay.release_some_holds($1, $2, $3, $4, $5)",
                 &[
                     (&filter.hold_id, Type::INT8),
                     (&filter.provider.map(ProviderKey::as_str), Type::TEXT),
                     (&filter.site.map(|site| site.0), Type::UUID),
                     (&filter.code, Type::TEXT),
+                    (&limit, Type::INT4),
                 ],
             )
             .await?;
-        Ok(Released { holds: row.get("holds"), sites: row.get("sites"), conversions: row.get("conversions") })
+        Ok(Released {
+            holds: row.get("holds"),
+            sites: row.get("sites"),
+            conversions: row.get("conversions"),
+            is_done: row.get("is_done"),
+        })
     }
 }

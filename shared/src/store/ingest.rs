@@ -42,7 +42,7 @@ impl Store {
         let row = self
             .query_one(
                 "select database_time, default_country, ad_user_data, ad_personalization, provider_keys, \
-                 key_versions, sources, wrapped, sealed from relay.read_ingest_site($1)",
+                 conversion_actions, key_versions, sources, wrapped, sealed from relay.read_ingest_site($1)",
                 &[(&site.0, Type::UUID)],
             )
             .await?;

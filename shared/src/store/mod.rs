@@ -1,12 +1,16 @@
 //! The database: one method per SQL function, of the same name; one file per family. No other SQL anywhere.
 
 mod audit;
+mod cancel;
 mod claim;
 mod connect;
 mod credentials;
 mod deployment;
 mod enqueue;
+mod erasure;
 mod error;
+mod expiry;
+mod gauges;
 mod holds;
 mod ingest;
 mod keys;
@@ -18,6 +22,7 @@ mod reading;
 mod receipts;
 mod recover;
 mod runs;
+mod scores;
 mod settle;
 mod site;
 mod tasks;
@@ -33,26 +38,31 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 pub use audit::{Accounts, AuditFault};
+pub use cancel::{Cancel, Cancelled};
 pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
 pub use connect::{DatabaseConfig, Login, Logins, connect_once};
 pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::{Deployment, TaskQuiet};
 pub use enqueue::{EnqueueResult, Enqueued, NewConversion};
+pub use erasure::{Erasure, ErasureStep};
 pub use error::{Said, StoreError};
+pub use expiry::{Expired, ExpiryBand};
+pub use gauges::Gauge;
 pub use holds::{Hold, HoldFilter, Released};
 pub use ingest::{IngestKey, IngestSite, SealedIngestKey};
 pub use keys::{OldSecret, Resealed, SecretKind, VaultStanding};
-pub use partitions::Pruned;
+pub use partitions::{Leftovers, Pruned};
 pub use pause::Pause;
 pub use probe::{GroupToProbe, OpenHold, SiteStanding};
 pub use quota::Quota;
 pub use reading::{ConversionCount, DeadLetters, FoundConversion, GroupStanding, HeldGroup, ProviderCircuit};
-pub use receipts::{DueReceipt, Postponed, ReceiptScope};
+pub use receipts::{DueReceipt, OpenedReceipt, Postponed, ReceiptRest, ReceiptScope};
 pub use recover::{Recovered, Redrive};
 pub use runs::{Begun, Ended, NewRun, RunEnd, RunStatus};
+pub use scores::{Score, Scored, Tallied};
 pub use settle::{AttemptEnd, CircuitChange, CircuitResult, SettleCounts, Settled, SettledRow, Settlement};
 pub use settle::{SlotUse, Throttle, ThrottleScope};
-pub use site::{Change, SiteDefaults, StandingDefaults};
+pub use site::{Change, RemovedSite, SiteDefaults, StandingDefaults, Swept};
 pub use tasks::{Fence, TaskPause, TaskStanding};
 pub use taxonomy::{NewOverride, TaxonomyOverride, UnknownCode};
 
@@ -102,6 +112,16 @@ impl Store {
         let rows = self.query(sql, parameters).await?;
         rows.into_iter().next().ok_or(StoreError::Unexpected("the function answered no row"))
     }
+}
+
+/// A count that the database answers as an integer.
+fn count(row: &Row, name: &str) -> u64 {
+    u64::try_from(row.get::<_, i32>(name)).unwrap_or(0)
+}
+
+/// A count that the database answers as a bigint.
+fn total(row: &Row, name: &str) -> u64 {
+    u64::try_from(row.get::<_, i64>(name)).unwrap_or(0)
 }
 
 /// Whole seconds for an `integer` argument, rounded up: a wait must not end early.

@@ -1,8 +1,9 @@
 //! History by the week: partitions made ahead, and taken away when they are old.
 
+use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, count};
 
 /// What one step of pruning did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,24 @@ pub struct Pruned {
     /// What somebody's lock kept from being done now.
     pub busy: Option<String>,
     /// Nothing is left to do.
+    pub finished: bool,
+}
+
+/// What was deleted besides history.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Leftovers {
+    /// Counts of one day and group, from which scores are made.
+    pub days: u64,
+    /// Access tokens that had expired.
+    pub tokens: u64,
+    /// Pauses that had ended.
+    pub pauses: u64,
+    /// Erasures that were finished.
+    pub erasures: u64,
+    /// Calls of orders that are gone.
+    pub calls: u64,
+    /// Nothing is left to do.
+    #[serde(skip)]
     pub finished: bool,
 }
 
@@ -48,11 +67,10 @@ impl Store {
                 &[(&retention_days, Type::INT4), (&limit, Type::INT4)],
             )
             .await?;
-        let count = |name: &str| u64::try_from(row.get::<_, i32>(name)).unwrap_or(0);
         Ok(Pruned {
-            keys: count("keys"),
-            receipts: count("receipts"),
-            holds: count("holds"),
+            keys: count(&row, "keys"),
+            receipts: count(&row, "receipts"),
+            holds: count(&row, "holds"),
             dropped: row.get("dropped"),
             skipped: row.get("skipped"),
             busy: row.get("busy"),
@@ -70,5 +88,24 @@ impl Store {
             )
             .await?;
         Ok(u64::try_from(row.get::<_, i32>("runs")).unwrap_or(0))
+    }
+
+    /// Deletes at most `limit` (1 to 100,000) of each kind of what is over besides history; what history tells, past
+    /// `retention_days` (180 to 36,500). Call again until it is finished.
+    pub async fn prune_leftovers(&self, retention_days: i32, limit: i32) -> Result<Leftovers, StoreError> {
+        let row = self
+            .query_one(
+                "select days, tokens, pauses, erasures, calls, finished from relay.prune_leftovers($1, $2)",
+                &[(&retention_days, Type::INT4), (&limit, Type::INT4)],
+            )
+            .await?;
+        Ok(Leftovers {
+            days: count(&row, "days"),
+            tokens: count(&row, "tokens"),
+            pauses: count(&row, "pauses"),
+            erasures: count(&row, "erasures"),
+            calls: count(&row, "calls"),
+            finished: row.get("finished"),
+        })
     }
 }

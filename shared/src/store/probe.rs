@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
-use super::{Store, StoreError, seconds};
+use super::{Store, StoreError, ThrottleScope, seconds};
 use crate::domain::{ErrorCode, GroupId, ProviderKey, SiteId};
 
 /// A group whose credentials are looked at now.
@@ -157,6 +157,31 @@ impl Store {
             .await?;
         let wait = Duration::from_millis(u64::try_from(row.get::<_, i64>("wait_ms")).unwrap_or(0));
         Ok(row.get::<_, bool>("reserved").then_some(wait))
+    }
+
+    /// A look at an account was asked to wait: nothing goes for its group, or for all of its quota key, for so long.
+    pub async fn throttle_probed_group(
+        &self,
+        site: SiteId,
+        provider: ProviderKey,
+        scope: ThrottleScope,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        let scope = match scope {
+            ThrottleScope::Group => "group",
+            ThrottleScope::QuotaKey => "quota_key",
+        };
+        self.query(
+            "select from relay.throttle_probed_group($1, $2, $3, $4)",
+            &[
+                (&site.0, Type::UUID),
+                (&provider.as_str(), Type::TEXT),
+                (&scope, Type::TEXT),
+                (&seconds(wait), Type::INT4),
+            ],
+        )
+        .await?;
+        Ok(())
     }
 
     /// How a site stands with each of its providers; empty where it is unknown.

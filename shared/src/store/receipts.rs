@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -38,6 +40,38 @@ pub struct DueReceipt {
     pub is_overdue: bool,
     /// The credentials to ask with; `None` where the site has none.
     pub sealed: Option<SealedCredentials>,
+}
+
+/// A receipt that was taken apart.
+#[derive(Debug)]
+pub struct OpenedReceipt {
+    /// The fence of its conversions.
+    pub token: ClaimToken,
+    /// They.
+    pub rows: Vec<ClaimedRow>,
+    /// The part that they went as.
+    pub part: Option<i64>,
+    /// What may have become of them and of those behind, as it was kept.
+    pub worlds: Option<Value>,
+    /// Conversions that stayed behind for what it tells, without what to send, and their fence.
+    pub behind: Option<(ClaimToken, Vec<ClaimedRow>)>,
+}
+
+/// Conversions that stay behind while others of their request go again and tell of them.
+#[derive(Debug)]
+pub struct ReceiptRest {
+    /// The part that goes.
+    pub part: i64,
+    /// Whose.
+    pub group: GroupId,
+    /// Those that go, in the order of their ids.
+    pub sent: Vec<i64>,
+    /// Those that stay.
+    pub stays: Vec<i64>,
+    /// The part that they wait as.
+    pub stays_as: i64,
+    /// What may have become of all, those that go first: an array for each way, with a code or null for each.
+    pub worlds: Value,
 }
 
 /// Which receipts to ask for.
@@ -147,38 +181,79 @@ impl Store {
         Ok(row.get("opened"))
     }
 
-    /// Takes a receipt apart: its conversions under a claim that sends nothing. `None` where it was settled before.
-    pub async fn open_receipt(
+    /// Takes a receipt apart: its conversions under a claim that sends nothing, and those that stayed behind for what it
+    /// tells under another. `None` where it was settled before.
+    pub async fn open_told_receipt(
         &self,
         attempt: AttemptId,
         run: RunId,
         lease: Duration,
-    ) -> Result<Option<(ClaimToken, Vec<ClaimedRow>)>, StoreError> {
+    ) -> Result<Option<OpenedReceipt>, StoreError> {
         let rows = self
             .query(
-                "select claim_token, conversion_ids, retry_counts, targets, omitted, payloads \
-                 from relay.open_receipt($1, $2, $3)",
+                "select claim_token, conversion_ids, retry_counts, targets, omitted, payloads, part, worlds, stayed_behind \
+                 from relay.open_told_receipt($1, $2, $3)",
                 &[(&attempt.0, Type::INT8), (&run.0, Type::INT8), (&seconds(lease), Type::INT4)],
             )
             .await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let ids: Vec<i64> = row.get("conversion_ids");
-        let retry_counts: Vec<i16> = row.get("retry_counts");
-        let targets: Vec<Option<i64>> = row.get("targets");
-        let omitted: Vec<i16> = row.get("omitted");
-        let payloads: Vec<Payload> = row.get("payloads");
-        let claimed = payloads.into_iter().enumerate().map(|(place, payload)| ClaimedRow {
-            conversion_id: ConversionId(ids[place]),
+        let mut opened: Option<OpenedReceipt> = None;
+        for row in &rows {
+            let (token, claimed) = (ClaimToken(row.get::<_, Uuid>("claim_token")), claimed_rows(row));
+            match &mut opened {
+                Some(opened) if row.get("stayed_behind") => opened.behind = Some((token, claimed)),
+                _ => {
+                    let worlds = row.get("worlds");
+                    opened = Some(OpenedReceipt {
+                        token,
+                        rows: claimed,
+                        part: row.get("part"),
+                        worlds,
+                        behind: None,
+                    });
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Keeps which conversions stay behind while others go again, before they are put there.
+    pub async fn keep_receipt_rest(&self, rest: &ReceiptRest) -> Result<(), StoreError> {
+        self.query_one(
+            "select from relay.keep_receipt_rest($1, $2, $3, $4, $5, $6)",
+            &[
+                (&rest.part, Type::INT8),
+                (&rest.group.0, Type::INT4),
+                (&rest.sent, Type::INT8_ARRAY),
+                (&rest.stays, Type::INT8_ARRAY),
+                (&rest.stays_as, Type::INT8),
+                (&rest.worlds, Type::JSONB),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn claimed_rows(row: &Row) -> Vec<ClaimedRow> {
+    let ids: Vec<i64> = row.get("conversion_ids");
+    let retry_counts: Vec<i16> = row.get("retry_counts");
+    let targets: Vec<Option<i64>> = row.get("targets");
+    let omitted: Vec<i16> = row.get("omitted");
+    let mut payloads = row.get::<_, Vec<Payload>>("payloads").into_iter();
+    let claimed = ids.into_iter().enumerate().map(|(place, id)| {
+        let payload = payloads.next();
+        ClaimedRow {
+            conversion_id: ConversionId(id),
             retry_count: u8::try_from(retry_counts[place]).unwrap_or(u8::MAX),
             request_failures: 0,
             maybe_delivered: true,
             target: targets[place],
-            conversion: payload.0,
+            is_erased: payload.as_ref().is_some_and(|payload| payload.is_erased),
+            conversion: payload.and_then(|payload| payload.conversion),
             omitted: Omitted::from_bits(omitted[place]),
             part: None,
-        });
-        Ok(Some((ClaimToken(row.get::<_, Uuid>("claim_token")), claimed.collect())))
-    }
+            action_key: String::new(),
+        }
+    });
+    claimed.collect()
 }

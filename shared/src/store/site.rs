@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, count};
 use crate::domain::{Consent, ConsentState, Country, ProviderKey, SiteId};
 
 /// What the door needs to know of a site.
@@ -17,8 +17,8 @@ pub struct SiteDefaults {
     pub default_country: Option<Country>,
     /// What holds for a conversion that says nothing of a purpose; nothing where no operator said so.
     pub consent: Consent,
-    /// The providers for which it has credentials.
-    pub providers: Vec<ProviderKey>,
+    /// The providers for which it has credentials, and the conversion action that they name, where that is known.
+    pub providers: Vec<(ProviderKey, Option<String>)>,
 }
 
 /// A change to one of a site's defaults.
@@ -41,6 +41,30 @@ pub struct StandingDefaults {
     pub ad_user_data: Option<String>,
     /// What holds where a conversion says nothing of personalised advertising.
     pub ad_personalization: Option<String>,
+}
+
+/// What off-boarding a site took away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RemovedSite {
+    /// Providers that it was delivered to.
+    pub providers: u64,
+    /// Credentials that were deleted.
+    pub credentials: u64,
+    /// Keys of its door that were deleted.
+    pub ingest_keys: u64,
+    /// Whether it had been removed before.
+    pub removed_before: bool,
+}
+
+/// What one sweep over removed sites ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Conversions that were cancelled.
+    pub cancelled: u64,
+    /// Those of them that an earlier request may have delivered.
+    pub in_doubt: u64,
+    /// Nothing waited any more.
+    pub finished: bool,
 }
 
 impl<T> Change<T> {
@@ -83,19 +107,20 @@ pub(super) fn read_defaults(site: SiteId, row: &Row) -> Result<SiteDefaults, Sto
         providers: row
             .get::<_, Vec<&str>>("provider_keys")
             .into_iter()
-            .filter_map(|key| key.parse().ok())
+            .zip(row.get::<_, Vec<Option<String>>>("conversion_actions"))
+            .filter_map(|(key, action)| Some((key.parse().ok()?, action)))
             .collect(),
     })
 }
 
 impl Store {
     /// Reads what the door needs to know of sites. Unknown sites are left out.
-    pub async fn read_site_defaults(&self, sites: &[SiteId]) -> Result<Vec<SiteDefaults>, StoreError> {
+    pub async fn read_site_facts(&self, sites: &[SiteId]) -> Result<Vec<SiteDefaults>, StoreError> {
         let sites: Vec<Uuid> = sites.iter().map(|site| site.0).collect();
         let rows = self
             .query(
-                "select site_id, default_country, ad_user_data, ad_personalization, provider_keys \
-                 from relay.read_site_defaults($1)",
+                "select site_id, default_country, ad_user_data, ad_personalization, provider_keys, conversion_actions \
+                 from relay.read_site_facts($1)",
                 &[(&sites, Type::UUID_ARRAY)],
             )
             .await?;
@@ -126,6 +151,39 @@ impl Store {
             country: row.get("default_country"),
             ad_user_data: row.get("ad_user_data"),
             ad_personalization: row.get("ad_personalization"),
+        })
+    }
+
+    /// Off-boards a site: its credentials and the keys of its door go, and its groups leave the line for good. `None` where
+    /// nobody knows it. What waits is ended by [`Store::sweep_removed_sites`].
+    pub async fn remove_site(&self, site: SiteId) -> Result<Option<RemovedSite>, StoreError> {
+        let rows = self
+            .query(
+                "select providers, credentials, ingest_keys, removed_before from relay.remove_site($1)",
+                &[(&site.0, Type::UUID)],
+            )
+            .await?;
+        Ok(rows.first().map(|row| RemovedSite {
+            providers: count(row, "providers"),
+            credentials: count(row, "credentials"),
+            ingest_keys: count(row, "ingest_keys"),
+            removed_before: row.get("removed_before"),
+        }))
+    }
+
+    /// Ends what waits for a site that was removed, or for all of them, at most `limit` (1 to 100,000) of each place. Call
+    /// again until it is finished.
+    pub async fn sweep_removed_sites(&self, site: Option<SiteId>, limit: i32) -> Result<Swept, StoreError> {
+        let row = self
+            .query_one(
+                "select cancelled, in_doubt, finished from relay.sweep_removed_sites($1, $2)",
+                &[(&site.map(|site| site.0), Type::UUID), (&limit, Type::INT4)],
+            )
+            .await?;
+        Ok(Swept {
+            cancelled: count(&row, "cancelled"),
+            in_doubt: count(&row, "in_doubt"),
+            finished: row.get("finished"),
         })
     }
 }

@@ -24,6 +24,8 @@ pub struct TaxonomyOverride {
     pub wait_seconds: Option<i32>,
     /// Attempts in all.
     pub max_attempts: Option<i16>,
+    /// Whether nothing is left out of the conversion for it.
+    pub whole: bool,
     /// Why the operator said so.
     pub reason: String,
     /// When.
@@ -60,16 +62,18 @@ pub struct NewOverride<'a> {
     pub wait_seconds: Option<i32>,
     /// Attempts in all; the usual where absent.
     pub max_attempts: Option<i32>,
+    /// Whether nothing is left out of the conversion for it.
+    pub whole: bool,
     /// Why.
     pub reason: &'a str,
 }
 
 impl Store {
     /// Says what a code means, from the next run on.
-    pub async fn put_taxonomy_override(&self, said: &NewOverride<'_>) -> Result<(), StoreError> {
+    pub async fn put_taxonomy_meaning(&self, said: &NewOverride<'_>) -> Result<(), StoreError> {
         let scope = said.scope.map(HoldScope::as_str);
         self.query(
-            "select from relay.put_taxonomy_override($1, $2, $3, $4, $5, $6, $7)",
+            "select from relay.put_taxonomy_meaning($1, $2, $3, $4, $5, $6, $7, $8)",
             &[
                 (&said.provider.as_str(), Type::TEXT),
                 (&said.code, Type::TEXT),
@@ -77,6 +81,7 @@ impl Store {
                 (&scope, Type::TEXT),
                 (&said.wait_seconds, Type::INT4),
                 (&said.max_attempts, Type::INT4),
+                (&said.whole, Type::BOOL),
                 (&said.reason, Type::TEXT),
             ],
         )
@@ -100,15 +105,15 @@ impl Store {
     }
 
     /// What an operator says codes of these providers mean.
-    pub async fn read_taxonomy_overrides(
+    pub async fn read_taxonomy_meanings(
         &self,
         providers: &[ProviderKey],
     ) -> Result<Vec<TaxonomyOverride>, StoreError> {
         let keys: Vec<&str> = providers.iter().map(|provider| provider.as_str()).collect();
         let rows = self
             .query(
-                "select provider_key, code, class, scope, wait_seconds, max_attempts, reason, created_at \
-                 from relay.read_taxonomy_overrides($1)",
+                "select provider_key, code, class, scope, wait_seconds, max_attempts, whole, reason, created_at \
+                 from relay.read_taxonomy_meanings($1)",
                 &[(&keys, Type::TEXT_ARRAY)],
             )
             .await?;
@@ -120,6 +125,7 @@ impl Store {
                 scope: row.get::<_, Option<&str>>("scope").map(word).transpose()?,
                 wait_seconds: row.get("wait_seconds"),
                 max_attempts: row.get("max_attempts"),
+                whole: row.get("whole"),
                 reason: row.get("reason"),
                 created_at: row.get("created_at"),
             })

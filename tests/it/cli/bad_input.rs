@@ -94,6 +94,12 @@ async fn a_line_that_is_no_json_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_stands_twice_is_refused() {
+    check(b"{\"value\": \"1\", \"value\": \"2\"}", "value", "is given twice").await;
+    check(b"{\"user\": {\"email\": \"a\", \"email\": \"b\"}}", "user.email", "is given twice").await;
+}
+
+#[tokio::test]
 async fn a_line_that_is_no_object_is_refused() {
     check(b"[1, 2]", "(line)", "must be a JSON object").await;
 }
@@ -173,7 +179,7 @@ async fn a_site_without_credentials_is_held_and_stops_nobody() {
     assert_eq!(answer["errors"][0]["site_id"], stranger.to_string());
     let worst = &status["groups"][0];
     assert_eq!((&worst["site_id"], &worst["hold_code"]), (&json!(stranger), &json!("NO_CREDENTIALS")));
-    assert_eq!((&worst["held"], &worst["waiting"]), (&json!(1), &json!(0)));
+    assert_eq!((&worst["held"], &worst["backlog"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test]

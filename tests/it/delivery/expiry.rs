@@ -40,6 +40,55 @@ async fn a_conversion_ends_wherever_it_waits() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_may_have_been_delivered_and_expires_says_so_wherever_it_waits() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    // It was taken, and the answer was lost; then the account is another.
+    world.enqueue_many(site, "parked", "reset*1", 1).await?;
+    world.run(json!({ "mode": "cron", "limit": 1 })).await?;
+    world.put_credentials(site, json!({ "customer_id": "2234567890" })).await?;
+    world.run_worker().await?;
+    assert_eq!(world.standing("parked-0").await?.status, "HELD");
+    let other = world.site(json!({})).await?;
+    world.enqueue_many(other, "walked", "ok", 1).await?;
+    world.enqueue_many(other, "unsent", "ok", 1).await?;
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set maybe_delivered = true, target = 1 where conversion_id in \
+        (select conversion_id from relay.conversion_key where external_id = 'walked-0')",
+        )
+        .await?;
+    let third = world.site(json!({})).await?;
+    world.enqueue_many(third, "claimed", "ok", 1).await?;
+    world
+        .sql
+        .batch_execute(
+            "update relay.ready set maybe_delivered = true, target = 1 where conversion_id in \
+        (select conversion_id from relay.conversion_key where external_id = 'claimed-0')",
+        )
+        .await?;
+    world.let_pass("100 days").await?;
+
+    world
+        .run(json!({ "mode": "worker", "provider_key": "google_ads", "site_id": third.to_string() }))
+        .await?;
+    step(&world, 1_000).await?;
+
+    for name in ["parked-0", "walked-0", "claimed-0"] {
+        let standing = world.standing(name).await?;
+        let said = (standing.status.as_str(), standing.outcome.as_str(), standing.last_error.as_str());
+        assert_eq!(said, ("FAILED", "unconfirmed", "EXPIRED_PERHAPS_DELIVERED"), "{name}");
+    }
+    assert_eq!(world.standing("unsent-0").await?.last_error, "EXPIRED_BEFORE_DELIVERY");
+    let sent = "select count(*) from relay.conversion_outcome \
+                where code = 'EXPIRED_PERHAPS_DELIVERED' and sent_target is not null";
+    assert_eq!(world.number(sent).await?, 3);
+    assert_eq!(world.number("select sum(failed_total)::bigint from relay.provider_upload_metrics").await?, 4);
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
 async fn the_walk_goes_on_where_it_stopped_and_begins_anew() -> anyhow::Result<()> {
     let world = World::new().await?;
     let bare = SiteId(Uuid::new_v4());

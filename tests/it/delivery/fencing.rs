@@ -249,7 +249,7 @@ async fn an_outcome_that_would_lose_its_conversion_is_refused() -> anyhow::Resul
     let claim = claim(store, 1, 1, 1).await?.remove(0);
     let mut settlement = delivered(claim.token.unwrap(), None, 1);
 
-    for outcome in [Outcome::Cancelled, Outcome::LeaseLost, Outcome::Requeued, Outcome::Submitted] {
+    for outcome in [Outcome::LeaseLost, Outcome::Requeued, Outcome::Submitted] {
         settlement.rows[0].outcome = outcome;
         let refused = store.settle_claimed_conversions(&settlement).await;
         assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{outcome}: {refused:?}");

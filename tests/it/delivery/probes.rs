@@ -1,5 +1,8 @@
 //! Looks at credentials without a conversion: what is revoked is found before it costs anything, what is mended goes on.
 
+use std::time::Duration;
+
+use relay_cli::sandbox::Options;
 use serde_json::{Value, json};
 use shared::domain::{ErrorCode, SiteId};
 use tests::world::{World, row};
@@ -21,6 +24,26 @@ async fn hold_of(world: &World, site: SiteId) -> anyhow::Result<String> {
     let sql = "select coalesce(max(hold.code), '') from relay.delivery_group \
                left join relay.hold on hold.hold_id = delivery_group.hold_id where delivery_group.site_id = $1";
     Ok(world.sql.query_one(sql, &[&site.0]).await?.get(0))
+}
+
+#[tokio::test]
+async fn a_look_that_is_asked_to_wait_makes_its_quota_key_wait() -> anyhow::Result<()> {
+    let options = Options { requests_per_minute: Some(0), ..Options::default() };
+    let world = World::with_options(Duration::from_secs(2), options).await?;
+    let site = world.site(json!({ "transport": "data_manager", "quota_key": "asked" })).await?;
+    world.site(json!({ "transport": "data_manager", "quota_key": "another" })).await?;
+    let hold = "select relay.open_group_hold(group_id, 'site', 'dataManager.ErrorReason.PERMISSION_DENIED', now()) \
+                from relay.delivery_group where site_id = $1";
+    world.sql.execute(hold, &[&site.0]).await?;
+
+    let answer = world.probe(json!({ "site_id": site.to_string() })).await?;
+
+    assert_eq!((answer.processed, answer.lifted), (1, 0), "{answer:?}");
+    let throttled = "select string_agg(quota_key, ' ') from relay.quota where throttled_until > '-infinity'";
+    assert_eq!(world.sql.query_one(throttled, &[]).await?.get::<_, &str>(0), "asked");
+    let met = "select sum(http_429_count)::bigint from relay.task_runs where task_key = 'probe-credentials'";
+    assert!(world.number(met).await? >= 1);
+    Ok(())
 }
 
 #[tokio::test]

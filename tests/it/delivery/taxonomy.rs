@@ -62,6 +62,7 @@ fn said(code: &str, class: Class) -> NewOverride<'_> {
         scope: None,
         wait_seconds: None,
         max_attempts: None,
+        whole: false,
         reason: "a test",
     }
 }
@@ -76,7 +77,7 @@ async fn an_override_rules_from_the_next_run_on_and_its_removal_restores_the_tab
         match name {
             "during" => {
                 let said = NewOverride { wait_seconds: Some(7_200), ..said(code, Class::Delay) };
-                world.context.store.put_taxonomy_override(&said).await?;
+                world.context.store.put_taxonomy_meaning(&said).await?;
             }
             "after" => {
                 assert!(world.context.store.delete_taxonomy_override(ProviderKey::GoogleAds, code).await?);
@@ -98,7 +99,7 @@ async fn an_override_rules_from_the_next_run_on_and_its_removal_restores_the_tab
 async fn an_override_of_a_requests_code_rules_the_whole_request() -> anyhow::Result<()> {
     let world = World::new().await?;
     let code = "authorizationError.CUSTOMER_NOT_ENABLED";
-    world.context.store.put_taxonomy_override(&said(code, Class::Transient)).await?;
+    world.context.store.put_taxonomy_meaning(&said(code, Class::Transient)).await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "shut", "refuse.authorizationError.CUSTOMER_NOT_ENABLED*1", 3).await?;
 
@@ -113,7 +114,7 @@ async fn an_override_of_a_requests_code_rules_the_whole_request() -> anyhow::Res
 async fn an_override_of_a_status_rules_what_has_no_code() -> anyhow::Result<()> {
     let world = World::new().await?;
     let held = NewOverride { scope: Some(HoldScope::Site), ..said("HTTP_503", Class::Config) };
-    world.context.store.put_taxonomy_override(&held).await?;
+    world.context.store.put_taxonomy_meaning(&held).await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "down", "http.503", 2).await?;
 
@@ -151,7 +152,7 @@ async fn a_code_that_nobody_knows_is_told_kept_and_in_the_end_rejected() -> anyh
         "select (counters ->> 'unknown_codes')::bigint from relay.task_runs order by run_id limit 1";
     assert_eq!(world.number(counted).await?, 1);
 
-    world.context.store.put_taxonomy_override(&said(code, Class::Unmatched)).await?;
+    world.context.store.put_taxonomy_meaning(&said(code, Class::Unmatched)).await?;
     assert!(world.context.store.read_unknown_codes(10).await?.is_empty(), "it is known now");
     world.enqueue_many(site, "again", "error.internalError.ADDED_IN_V27", 1).await?;
     let answer = world.run_worker().await?;
@@ -163,7 +164,7 @@ async fn a_code_that_nobody_knows_is_told_kept_and_in_the_end_rejected() -> anyh
 async fn an_override_whose_parts_do_not_fit_its_class_is_refused() -> anyhow::Result<()> {
     let world = World::new().await?;
     let check = async |wrong: NewOverride<'_>| {
-        let refused = world.context.store.put_taxonomy_override(&wrong).await;
+        let refused = world.context.store.put_taxonomy_meaning(&wrong).await;
         assert!(matches!(refused, Err(shared::store::StoreError::BadArgument(_))), "{wrong:?}: {refused:?}");
     };
 

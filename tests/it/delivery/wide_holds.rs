@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::domain::SiteId;
+use shared::engine::release_holds;
 use shared::store::HoldFilter;
 use tests::world::{World, row};
 
@@ -47,7 +48,7 @@ async fn a_version_that_is_gone_is_one_hold_of_its_transport_alone() -> anyhow::
     let requests = world.sandbox.summary().totals.requests;
     let holds = world.context.store.read_holds(None, None, 10).await?;
     let filter = HoldFilter { hold_id: Some(holds[0].hold_id), ..HoldFilter::default() };
-    let released = world.context.store.release_holds(&filter).await?;
+    let released = release_holds(&world.context, &filter).await?;
     world
         .run(json!({ "mode": "worker", "provider_key": "google_ads", "site_id": other.to_string() }))
         .await?;
@@ -125,7 +126,7 @@ async fn a_hold_that_is_lifted_while_it_stops_another_site_stops_it_no_more() ->
     at_work.query(open, &[&other]).await?;
 
     let filter = HoldFilter { code: Some("invalid_client".into()), ..HoldFilter::default() };
-    let mut release = Box::pin(world.context.store.release_holds(&filter));
+    let mut release = Box::pin(release_holds(&world.context, &filter));
     let early = tokio::time::timeout(Duration::from_millis(300), &mut release).await;
     at_work.batch_execute("commit").await?;
     let released = match early {
@@ -177,13 +178,44 @@ async fn conversions_of_a_held_action_wait_without_a_request() -> anyhow::Result
     let answer = world.run_worker().await?;
     let requests = world.sandbox.summary().totals.requests - before;
     let filter = HoldFilter { site: Some(site), ..HoldFilter::default() };
-    let released = world.context.store.release_holds(&filter).await?;
+    let released = release_holds(&world.context, &filter).await?;
     world.run_worker().await?;
 
     assert_eq!((answer.held, requests), (3, 0), "{answer:?}");
     assert_eq!((released.holds, released.conversions), (1, 4));
     assert_eq!(world.statuses().await?, "COMPLETED 4");
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_release_that_breaks_off_is_taken_up_by_the_next_and_by_claims() -> anyhow::Result<()> {
+    for taken_up_by_hand in [true, false] {
+        let world = World::new().await?;
+        let site = world.site(json!({})).await?;
+        world.enqueue(site, &[row("first", "error.NO_CONVERSION_ACTION_FOUND*1", 0)]).await?;
+        world.run_worker().await?;
+        world.enqueue_many(site, "later", "ok", 6).await?;
+        world.run_worker().await?;
+        let filter = HoldFilter { site: Some(site), ..HoldFilter::default() };
+
+        let step = world.context.store.release_some_holds(&filter, 2).await?;
+        let parked = world.number("select count(*) from relay.held").await?;
+        world.assert_accounted_for().await?;
+        if taken_up_by_hand {
+            let rest = release_holds(&world.context, &filter).await?;
+            assert_eq!((rest.holds, rest.conversions), (0, 5));
+        } else {
+            world.let_pass("31 seconds").await?;
+            world.run_worker().await?;
+        }
+        world.run_worker().await?;
+
+        assert_eq!((step.holds, step.conversions, step.is_done, parked), (1, 2, false, 5));
+        assert_eq!(world.statuses().await?, "COMPLETED 7", "{taken_up_by_hand}");
+        assert_eq!(world.number("select count(*) from relay.hold where freeing").await?, 0);
+        world.assert_accounted_for().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -209,3 +209,25 @@ async fn a_long_run_keeps_its_lock() -> anyhow::Result<()> {
     assert!(matches!(ran, Ran::Run(_)), "{ran:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_upload_that_never_ended_is_lost_after_a_day_and_no_lock_that_is_renewed_is() -> anyhow::Result<()>
+{
+    let world = World::new().await?;
+    let lost = tests::world::begin_run(&world.context.store, "upload:google_ads").await?;
+    let (renewed, fence) = begin(&world).await?;
+    let late = "select relay.close_lost_runs(25, 10, clock_timestamp() + interval '26 hours')::bigint";
+    assert!(world.context.store.refresh_task_lock(fence, Duration::from_secs(3_600)).await?);
+    world.let_pass("-26 hours").await?;
+
+    let early = world.context.store.close_lost_runs(25, 10).await?;
+    let closed = world.number(late).await?;
+
+    assert_eq!((early, closed), (0, 1));
+    let told = |run| {
+        format!("select count(*) from relay.task_runs where run_id = {run} and error_code = 'RUN_LOST'")
+    };
+    assert_eq!(world.number(&told(lost)).await?, 1);
+    assert_eq!(world.number(&told(renewed)).await?, 0);
+    Ok(())
+}

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::domain::SiteId;
 use tests::front::{Front, Told, digest, signature};
 use tests::lambda::Invocation;
+use tests::skew::skew;
 use tests::world::{World, conversion};
 use uuid::Uuid;
 
@@ -287,6 +288,24 @@ async fn the_clock_is_the_databases_whatever_the_host_believes() -> anyhow::Resu
     Ok(())
 }
 
+#[tokio::test]
+async fn a_host_that_is_ten_minutes_off_lets_in_whom_it_should_and_nobody_else() -> anyhow::Result<()> {
+    let (world, site, key) = ground().await?;
+    let body = json!([good(site, "skewed", json!({}))]).to_string();
+    let body = body.as_bytes();
+
+    for seconds in [-600, 600] {
+        let mut settings = world.environment();
+        settings.extend(skew(seconds)?);
+        let mut front = Front::serve(&settings).await?;
+        let mut at = async |at: i64| -> anyhow::Result<u16> {
+            Ok(front.call("POST", PATH, &headers(site, signature(&key, at, body)), body).await?.status)
+        };
+        assert_eq!((at(now()).await?, at(now() + seconds).await?), (202, 401), "{seconds}");
+    }
+    Ok(())
+}
+
 /// Makes the function that tells the door the time tell another: host and database are apart by so much.
 async fn turn_the_databases_clock(world: &World, by: &str) -> anyhow::Result<()> {
     let sql = include_str!("../../../migrations/functions/ingest/read_ingest_site.sql");
@@ -294,6 +313,25 @@ async fn turn_the_databases_clock(world: &World, by: &str) -> anyhow::Result<()>
     assert_eq!(sql.matches(clock).count(), 1);
     let skewed = sql.replace(clock, &format!("({clock} + interval '{by}')"));
     Ok(world.sql.batch_execute(&format!("set role relay_owner; {skewed}; reset role")).await?)
+}
+
+#[tokio::test]
+async fn what_somebody_saw_and_sends_again_is_a_duplicate_and_later_nothing() -> anyhow::Result<()> {
+    let (world, site, key) = ground().await?;
+    let body = json!([good(site, "seen", json!({}))]).to_string();
+    let seen = headers(site, signature(&key, now(), body.as_bytes()));
+    let mut front = Front::serve(&world.environment()).await?;
+
+    let first = front.call("POST", PATH, &seen, body.as_bytes()).await?;
+    let again = front.call("POST", PATH, &seen, body.as_bytes()).await?;
+    turn_the_databases_clock(&world, "6 minutes").await?;
+    let mut later = Front::serve(&world.environment()).await?;
+    let later = later.call("POST", PATH, &seen, body.as_bytes()).await?;
+
+    assert_eq!(results(&first), ["seen: google_ads queued"]);
+    assert_eq!(results(&again), ["seen: google_ads duplicate"]);
+    assert_eq!((later.status, later.body), (401, json!({ "error": "Unauthorized" })));
+    Ok(())
 }
 
 #[tokio::test]

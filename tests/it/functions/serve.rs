@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use shared::boot::{Callers, functions};
 use tests::front::request;
 use tests::served::ServeProcess;
 use tests::world::{CRON_SECRET, World};
@@ -83,6 +84,29 @@ async fn in_production_the_job_that_is_forbidden_is_so_before_anything_else() ->
         let error = answer.body["error"].as_str().unwrap_or_default();
         assert!(answer.status == status && error.starts_with(told), "{method} {path}: {answer:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_every_door_a_database_that_is_gone_is_told_and_nothing_of_it() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let nowhere = "postgresql://relay_service@127.0.0.1:1/nowhere";
+    let served = ServeProcess::start(&with(&world, &[("DATABASE_URL", nowhere)]), &[]).await?;
+    let credentials = json!({
+        "site_id": "3f2b8c1e-5d47-4a0e-9c53-0d6f1f3f7a11", "provider_key": "google_ads",
+        "credentials": tests::world::credentials(json!({})),
+    });
+    let doors = functions::ALL.iter().filter(|function| function.callers == Callers::WithSecret);
+
+    for door in doors.flat_map(|function| function.doors) {
+        let body = if door.path.ends_with("seed-credentials") { credentials.clone() } else { json!({}) };
+        let url = format!("{}{}", served.base_url(), door.path);
+        let told = request(&url, door.method, &secret(), body.to_string().as_bytes()).await?;
+
+        let expected = json!({ "error": "the database cannot be reached" });
+        assert_eq!((told.status, told.body), (503, expected), "{}", door.path);
+    }
+    assert_eq!(request(&format!("{}/health/live", served.base_url()), "GET", &[], b"").await?.status, 200);
     Ok(())
 }
 

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::domain::{Class, ErrorCode, HoldScope, Transient, Verdict, Wait};
+use shared::domain::{Class, ErrorCode, HoldScope, Omitted, OptionalPart, Transient, Verdict, Wait};
 use shared::providers::google_ads::taxonomy::{Context, Taxonomy};
 use shared::providers::google_ads::{self, read_token};
-use shared::providers::{Answer, Override, Overrides, QuotaScope, Request, SendError, TokenError};
+use shared::providers::{Answer, Memo, Override, Overrides, QuotaScope, Request, SendError, TokenError};
 
 use super::support::{FAILURE, NOW, codes, plain_request, raw, raw_fixture, time, verdicts};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn plain(class: Class) -> Override {
-    Override { class, scope: None, wait: None, max_attempts: None }
+    Override { class, scope: None, wait: None, max_attempts: None, whole: false }
 }
 
 fn table(said: &[(&str, Override)]) -> Taxonomy {
@@ -41,6 +41,32 @@ fn of_one_row(codes: &[(&str, &str)]) -> Value {
 /// A refusal of a whole request.
 fn of_the_request(family: &str, code: &str) -> Value {
     json!({"error": {"details": [{"@type": FAILURE, "errors": [{"errorCode": {family: code}}]}]}})
+}
+
+#[test]
+fn a_part_that_can_be_left_out_is_left_out_first_whatever_was_said() {
+    let part = OptionalPart::CustomVariables;
+    let parts = Omitted::only(part);
+    let memo = |to_spare: Omitted| Memo { parts, to_spare, ..plain_request("ads_api", 1).memo[0] };
+    let check = |said: Override, to_spare: Omitted, expected: Verdict| {
+        let context = Context { memo: Some(memo(to_spare)), now: time(NOW), ..Context::default() };
+        for code in ["CUSTOM_VARIABLE_NOT_ENABLED", "CUSTOM_VARIABLE_VALUE_CONTAINS_PII"] {
+            let table = table(&[(&format!("conversionUploadError.{code}"), said)]);
+            assert_eq!(table.classify("conversionUploadError", code, &context), expected, "{code} {said:?}");
+        }
+    };
+    let of_site = Override { scope: Some(HoldScope::Site), ..plain(Class::Config) };
+
+    check(plain(Class::Perm), parts, Verdict::Degraded(part));
+    check(of_site, parts, Verdict::Degraded(part));
+    check(plain(Class::Transient), parts, Verdict::Degraded(part));
+    check(plain(Class::Perm), Omitted::NONE, Verdict::Rejected);
+    check(Override { whole: true, ..plain(Class::Perm) }, parts, Verdict::Rejected);
+    check(of_site, Omitted::NONE, Verdict::Misconfigured(HoldScope::Site));
+    // What was taken is not sent again, and what may have been goes as it was.
+    check(plain(Class::Ok), parts, Verdict::Duplicate);
+    check(plain(Class::Unmatched), parts, Verdict::Unmatched(None));
+    check(plain(Class::Ambiguous), parts, Verdict::Unconfirmed);
 }
 
 #[test]

@@ -89,6 +89,8 @@ impl Machine {
             Operation::Pause { place, seconds } => self.pause(*place, *seconds).await,
             Operation::PutBudget { key, per_minute } => self.put_budget(KEYS[*key].0, *per_minute).await,
             Operation::Resume { place } => self.resume(*place).await,
+            Operation::EndNear { limit } => self.end_near(*limit).await,
+            Operation::Cancel { group, limit } => self.cancel(*group, *limit).await,
             Operation::Redrive { group } => self.redrive(*group).await,
         }
     }
@@ -278,9 +280,11 @@ impl Machine {
 
     /// What ended by the clock since the model was last told.
     pub(super) async fn newly_expired(&mut self) -> anyhow::Result<BTreeSet<i64>> {
-        let sql = "select conversion_id from relay.conversion_outcome where outcome = 'EXPIRED'";
+        let sql = "select conversion_id from (select distinct on (conversion_id) conversion_id, code \
+                   from relay.conversion_outcome order by conversion_id, seq desc) as latest \
+                   where code in ('EXPIRED_BEFORE_DELIVERY', 'EXPIRED_PERHAPS_DELIVERED')";
         let all: Vec<i64> = self.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
-        let known = |id: &i64| self.model.conversions[id].outcome.as_deref() == Some("EXPIRED");
+        let known = |id: &i64| self.model.conversions[id].place == Place::Ended;
         let fresh: BTreeSet<i64> = all.into_iter().filter(|id| !known(id)).collect();
         for id in &fresh {
             ensure!(self.model.is_expired(*id), "{id} ended before its time");
@@ -335,7 +339,7 @@ impl Machine {
         }
         for id in ended {
             self.model.count_failed(number);
-            self.model.tell(id, "EXPIRED", Place::Ended);
+            self.model.tell_expired(id);
         }
         let Some(token) = row.get::<_, Option<Uuid>>("claim_token") else {
             ensure!(ids.is_empty(), "rows without a claim");

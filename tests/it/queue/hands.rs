@@ -277,11 +277,89 @@ impl Machine {
             ensure!(walked || held(&self.model.conversions[id].place), "{id} ended and was not walked over");
             let group = self.model.conversions[id].group;
             self.model.count_failed(group);
-            self.model.tell(*id, "EXPIRED", Place::Ended);
+            self.model.tell_expired(*id);
         }
         let told = (row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, i32>(2), row.get::<_, bool>(3));
         let known = (i32::try_from(seen.len())?, i32::try_from(ended.len())?, hastened, finished);
         ensure!(told == known, "walked {told:?}, expected {known:?}");
+        Ok(())
+    }
+
+    pub(super) async fn end_near(&mut self, limit: i32) -> anyhow::Result<()> {
+        let now = self.model.now;
+        let sql =
+            "select expired, next_after from relay.expire_waiting_conversions(null, 0::smallint, $1, $2, $3)";
+        let (mut place, mut told) = (None::<serde_json::Value>, 0);
+        loop {
+            let row = self.query(sql, &[&place, &limit, &now]).await?.remove(0);
+            told += row.get::<_, i32>("expired");
+            place = row.get("next_after");
+            if place.is_none() {
+                break;
+            }
+        }
+        let ended = self.newly_expired().await?;
+
+        let is_near = |place: &Place| matches!(place, Place::Held(..) | Place::Ready { band: 0, .. });
+        let late = |id: &i64| self.model.is_expired(*id) && is_near(&self.model.conversions[id].place);
+        let late: BTreeSet<i64> = self.model.conversions.keys().copied().filter(late).collect();
+        ensure!(ended == late, "{ended:?} ended, expected {late:?}");
+        ensure!(told == i32::try_from(ended.len())?, "{told} were told of, and {} ended", ended.len());
+        for id in &ended {
+            let group = self.model.conversions[id].group;
+            self.model.count_failed(group);
+            self.model.tell(*id, "EXPIRED", Place::Ended);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn cancel(&mut self, number: usize, limit: i32) -> anyhow::Result<()> {
+        let (now, site) = (self.model.now, self.model.groups[number].site);
+        let most = usize::try_from(limit)?;
+        let of_group = |id: &i64| self.model.conversions[id].group == number;
+        let all: Vec<i64> = self.model.conversions.keys().copied().filter(of_group).collect();
+        let is_held = |id: &i64| matches!(self.model.conversions[id].place, Place::Held(..));
+        let held: Vec<i64> = all.iter().copied().filter(is_held).collect();
+        let group_id = self.model.groups[number].group_id;
+        let ready = self.model.ready().into_iter().filter(|(of, ..)| *of == group_id);
+        let ready: Vec<i64> = ready.map(|(.., id)| id).collect();
+        let of_claims = |claim: &&Claim| claim.group == number;
+        let in_flight: usize =
+            self.model.claims.values().filter(of_claims).map(|claim| claim.rows.len()).sum();
+        let is_submitted = |id: &&i64| self.model.conversions[id].outcome.as_deref() == Some("SUBMITTED");
+        let submitted = all.iter().filter(is_submitted).count();
+
+        let sql = "select cancelled, in_doubt, in_flight, submitted, finished \
+                   from relay.cancel_conversions($1, 'google_ads', null, $2, $3)";
+        let row = self.query(sql, &[&site, &limit, &now]).await?.remove(0);
+        let told = "select conversion_id from relay.conversion_outcome where outcome = 'CANCELLED'";
+        let ended: BTreeSet<i64> = self.query(told, &[]).await?.iter().map(|row| row.get(0)).collect();
+        let known = |id: &i64| self.model.conversions[id].outcome.as_deref() == Some("CANCELLED");
+        let fresh: Vec<i64> = ended.into_iter().filter(|id| !known(id)).collect();
+
+        // Those that go first end first; of what is parked, any.
+        let expected: BTreeSet<i64> = ready.iter().copied().take(most).collect();
+        let walked: BTreeSet<i64> = fresh.iter().copied().filter(|id| ready.contains(id)).collect();
+        ensure!(walked == expected, "cancelled {walked:?} of {ready:?}, expected {expected:?}");
+        let parked = fresh.iter().filter(|id| held.contains(id)).count();
+        ensure!(parked == held.len().min(most), "{parked} of {} parked ones were cancelled", held.len());
+        ensure!(walked.len() + parked == fresh.len(), "{fresh:?} were cancelled and did not all wait");
+        let in_doubt = fresh.iter().filter(|id| self.model.conversions[id].maybe_delivered).count();
+        for id in &fresh {
+            self.model.count_failed(number);
+            self.model.tell(*id, "CANCELLED", Place::Ended);
+        }
+        let finished = ready.len() <= most && held.len() <= most;
+        let told: (i32, i32, i64, i64, bool) =
+            (row.get(0), row.get(1), row.get(2), row.get(3), row.get("finished"));
+        let known = (
+            i32::try_from(fresh.len())?,
+            i32::try_from(in_doubt)?,
+            i64::try_from(in_flight)?,
+            i64::try_from(submitted)?,
+            finished,
+        );
+        ensure!(told == known, "cancelled {told:?}, expected {known:?}");
         Ok(())
     }
 

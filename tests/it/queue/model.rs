@@ -205,6 +205,12 @@ impl Model {
         due.map(|(.., id)| *id).collect()
     }
 
+    /// Its time is over: it has failed, unless an earlier request may have delivered it.
+    pub(super) fn tell_expired(&mut self, id: i64) {
+        let outcome = if self.conversions[&id].maybe_delivered { "UNCONFIRMED" } else { "EXPIRED" };
+        self.tell(id, outcome, Place::Ended);
+    }
+
     pub(super) fn is_expired(&self, id: i64) -> bool {
         self.conversions[&id].expires_at <= self.now
     }

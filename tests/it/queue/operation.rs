@@ -64,6 +64,15 @@ pub(super) enum Operation {
         group: usize,
         key: usize,
     },
+    /// Ends what is past its time of all that was near its end, in steps of so many rows.
+    EndNear {
+        limit: i32,
+    },
+    /// Ends what waits in a group, so many of each place.
+    Cancel {
+        group: usize,
+        limit: i32,
+    },
     Redrive {
         group: usize,
     },
@@ -181,6 +190,9 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(min_age_minutes, group)| Operation::Recover { min_age_minutes, group }),
         2 => prop_oneof![1..5, Just(1_000)].prop_map(|limit| Operation::Expire { limit }),
         2 => (group.clone(), 0..2_usize).prop_map(|(group, key)| Operation::PutCredentials { group, key }),
+        1 => prop_oneof![1..5, Just(1_000)].prop_map(|limit| Operation::EndNear { limit }),
+        1 => (group.clone(), prop_oneof![1..5, Just(1_000)])
+            .prop_map(|(group, limit)| Operation::Cancel { group, limit }),
         2 => group.prop_map(|group| Operation::Redrive { group }),
         2 => (option::weighted(0.7, 0..GROUPS), option::weighted(0.7, 1..900_i64))
             .prop_map(|(place, seconds)| Operation::Pause { place, seconds }),

@@ -229,6 +229,56 @@ async fn a_redriven_write_waits_for_the_one_in_flight() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_second_conversion_waits_for_a_plain_original_that_is_redriven_at_this_moment() -> anyhow::Result<()>
+{
+    let ground = Ground::new().await?;
+    ground.take_in(&[Write::conversion("sale", 0)]).await?;
+    ground.send(REJECTED).await?;
+    let (one, other) = (ground.world.database.connect().await?, ground.world.database.connect().await?);
+    one.batch_execute("begin; select relay.redrive_dead_letters(null, null, array(select conversion_id from relay.conversion), 10)")
+        .await?;
+
+    let again = [Write::conversion("again", 1).of_order("sale")];
+    let mut comes_in = Box::pin(ground.take_in_by(&other, &again));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut comes_in).await;
+    assert!(early.is_err(), "it waits until it sees what became of the other");
+    one.batch_execute("commit").await?;
+    comes_in.await?;
+
+    assert_eq!(ground.standing("again").await?, "QUEUED ORDER_BUSY");
+    ground.assert_in_order().await?;
+    assert_eq!(ground.send(DELIVERED).await?, ["sale"]);
+    assert_eq!(ground.send(DELIVERED).await?, NOTHING);
+    assert_eq!(ground.standing("again").await?, "COMPLETED ORDER_ALREADY_DELIVERED");
+    ground.assert_in_order().await
+}
+
+#[tokio::test]
+async fn a_plain_original_that_is_redriven_waits_for_a_second_conversion_that_comes_in_at_this_moment()
+-> anyhow::Result<()> {
+    let ground = Ground::new().await?;
+    ground.take_in(&[Write::conversion("sale", 0)]).await?;
+    ground.send(REJECTED).await?;
+    let (one, other) = (ground.world.database.connect().await?, ground.world.database.connect().await?);
+    one.batch_execute("begin").await?;
+    ground.take_in_by(&one, &[Write::conversion("again", 1).of_order("sale")]).await?;
+
+    let redrive = "select relay.redrive_dead_letters(null, null, array(select conversion_id from relay.conversion), 10)";
+    let mut redriven = Box::pin(other.query(redrive, &[]));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut redriven).await;
+    assert!(early.is_err(), "it waits until it sees who goes");
+    one.batch_execute("commit").await?;
+    redriven.await?;
+
+    ground.assert_in_order().await?;
+    assert_eq!(ground.send(DELIVERED).await?, ["again"]);
+    ground.assert_in_order().await?;
+    assert_eq!(ground.send(DELIVERED).await?, NOTHING);
+    assert_eq!(ground.world.statuses().await?, "COMPLETED 2");
+    ground.assert_in_order().await
+}
+
+#[tokio::test]
 async fn a_redriven_value_that_is_older_than_what_was_delivered_is_not_sent() -> anyhow::Result<()> {
     let ground = Ground::new().await?;
     ground.take_in(&[Write::conversion("sale", 0)]).await?;

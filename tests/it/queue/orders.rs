@@ -68,7 +68,7 @@ async fn a_receipt_that_tells_of_a_delivery_lets_the_next_go() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_receipt_that_nobody_told_of_is_found_within_ten_minutes() -> anyhow::Result<()> {
+async fn a_receipt_that_nobody_told_of_is_found_by_the_next_look() -> anyhow::Result<()> {
     let ground = Ground::new().await?;
     ground.take_in(&[Write::conversion("sale", 0)]).await?;
     ground.send(SUBMITTED).await?;
@@ -80,17 +80,67 @@ async fn a_receipt_that_nobody_told_of_is_found_within_ten_minutes() -> anyhow::
         .sql
         .batch_execute("update relay.receipt set state = 'SETTLED', outcome = 'REJECTED'")
         .await?;
-    ground.world.let_pass("9 minutes").await?;
     assert_eq!(
         (ground.send(DELIVERED).await?, ground.standing("less").await?),
         (vec![], "QUEUED ORDER_BUSY".to_owned())
     );
 
-    ground.world.let_pass("1 minute").await?;
+    ground.world.let_pass("31 seconds").await?;
 
     assert_eq!(ground.send(DELIVERED).await?, NOTHING);
     assert_eq!(ground.standing("less").await?, "FAILED ORIGINAL_NOT_DELIVERED");
     assert_eq!(ground.world.number("select count(*) from relay.order_call").await?, 0);
+    ground.assert_in_order().await
+}
+
+#[tokio::test]
+async fn claims_look_at_few_of_many_that_wait_for_their_orders_and_at_all_in_the_end() -> anyhow::Result<()> {
+    const ORDERS: usize = 2_500;
+    let ground = Ground::new().await?;
+    let names: Vec<String> = (0..ORDERS).map(|number| format!("sale-{number}")).collect();
+    let changes: Vec<String> = (0..ORDERS).map(|number| format!("less-{number}")).collect();
+    let sales: Vec<_> = names.iter().map(|name| Write::conversion(name, 0)).collect();
+    let waits = changes.iter().zip(&names).map(|(change, name)| Write::restatement(change, name, 10));
+    ground.take_in(&sales).await?;
+    ground.take_in(&waits.collect::<Vec<_>>()).await?;
+    let world = &ground.world;
+    world
+        .sql
+        .batch_execute("update relay.ready set next_attempt_at = next_attempt_at + interval '1 year'")
+        .await?;
+    world
+        .sql
+        .batch_execute(
+            "update relay.conversion set due_at = due_at + interval '1 year' where kind = 'conversion'",
+        )
+        .await?;
+    world.let_pass("16 seconds").await?;
+    for _ in 0..3 {
+        ground.claim().await?;
+    }
+    let calls = "select count(*) from relay.order_call";
+    assert_eq!(world.number(calls).await?, 0, "nobody is called again who still waits");
+
+    // Each order is over, and nobody says so.
+    world
+        .sql
+        .batch_execute(
+            "with gone as (delete from relay.ready returning *) \
+         insert into relay.conversion_outcome (conversion_id, seq, outcome, class, retry_count, recorded_at) \
+         select conversion_id, seq + 1, 'REJECTED', 'PERM', 0, now() from gone",
+        )
+        .await?;
+    let waiting = "select count(*) from relay.blocked";
+    let mut looks = Vec::new();
+    for _ in 0..3 {
+        world.let_pass("31 seconds").await?;
+        ground.claim().await?;
+        looks.push(world.number(waiting).await?);
+    }
+
+    // The walk goes on behind the thousand that were looked at before, to the end, and begins anew.
+    assert_eq!(looks, [1_500, 1_000, 0]);
+    assert_eq!(world.statuses().await?, format!("FAILED {}", 2 * ORDERS));
     ground.assert_in_order().await
 }
 
@@ -300,8 +350,11 @@ async fn each_action_has_orders_of_its_own() -> anyhow::Result<()> {
     ground.take_in(&[bought.of_order("sale"), paid.of_order("sale").of_action("17")]).await?;
 
     ground.take_in(&[Write::restatement("less", "sale", 10).of_action("18")]).await?;
+    // One that names no order has no chain, and is found by its key.
+    ground.take_in(&[Write::conversion("plain", 0)]).await?;
+    ground.take_in(&[Write::restatement("other", "plain", 10).of_action("18")]).await?;
 
-    assert_eq!(ground.send(DELIVERED).await?, ["bought", "less", "paid"]);
+    assert_eq!(ground.send(DELIVERED).await?, ["bought", "less", "other", "paid", "plain"]);
     ground.assert_in_order().await
 }
 

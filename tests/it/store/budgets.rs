@@ -17,9 +17,15 @@ async fn put(world: &World, key: &str, limits: (Option<u32>, Option<u32>)) -> an
     let site = SiteId(Uuid::new_v4());
     let store = &world.context.store;
     let (per_minute, per_day) = limits;
-    let facts =
-        AccountFacts { quota_key: key, client_key: "client", transport: "data_manager", per_minute, per_day };
-    store.keep_provider_credentials(site, ProviderKey::GoogleAds, KeyVersion(1), b"sealed", &facts).await?;
+    let facts = AccountFacts {
+        quota_key: key,
+        client_key: "client",
+        transport: "data_manager",
+        conversion_action: "",
+        per_minute,
+        per_day,
+    };
+    store.keep_provider_account(site, ProviderKey::GoogleAds, KeyVersion(1), b"sealed", &facts).await?;
     Ok(())
 }
 

@@ -15,13 +15,14 @@ async fn an_error_of_the_database_quotes_no_row() -> anyhow::Result<()> {
         quota_key: "quota",
         client_key: "client",
         transport: "data_manager",
+        conversion_action: "",
         per_minute: None,
         per_day: None,
     };
     let refused = world
         .context
         .store
-        .keep_provider_credentials(site, ProviderKey::GoogleAds, unknown_key, b"sealed", &facts)
+        .keep_provider_account(site, ProviderKey::GoogleAds, unknown_key, b"sealed", &facts)
         .await
         .map_err(anyhow::Error::from);
 

@@ -20,11 +20,14 @@ struct Arguments {
     /// Runs all tests on each fault, not only the one that stands on it: an hour
     #[arg(long)]
     thorough: bool,
+    /// Runs the tests that stand on the faults and no other: minutes, also on a busy machine
+    #[arg(long, conflicts_with = "thorough")]
+    own: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { only, thorough } = Arguments::parse();
+    let Arguments { only, thorough, own } = Arguments::parse();
     let began = Instant::now();
     let chosen: Vec<&Mutation> = all()
         .filter(|mutation| mutation.function.contains(&only) || mutation.fault.contains(&only))
@@ -32,7 +35,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     applied(&chosen).await?;
 
     let trial = Trial::build()?;
-    let tests = match trial.run()? {
+    let unharmed = match own {
+        true => trial.run_named(chosen.iter().map(|mutation| mutation.noticed_by)),
+        false => trial.run(),
+    };
+    let tests = match unharmed? {
         End::Passed { tests } => tests,
         end @ (End::Noticed { .. } | End::Wrecked) => {
             println!("the tests fail without any fault, and nothing can be learned from them: {end}");
@@ -42,7 +49,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("{tests} tests pass without a fault, after {:.0} s", began.elapsed().as_secs_f64());
     let mut missed = 0;
     for mutation in &chosen {
-        let end = if thorough { trial.run_all_with(mutation)? } else { trial.run_with(mutation)? };
+        let end = match (thorough, own) {
+            (true, _) => trial.run_all_with(mutation)?,
+            (false, true) => trial.run_own_with(mutation)?,
+            (false, false) => trial.run_with(mutation)?,
+        };
         missed += usize::from(!matches!(end, End::Noticed { .. }));
         println!("{:40} {}\n{:40} {end}", mutation.function, mutation.fault, "");
     }

@@ -24,7 +24,7 @@ const FACTS: [(&str, &str); 10] = [
     (
         "conversions that ended twice",
         "select count(*) from (select from relay.conversion_outcome \
-         where outcome in ('DELIVERED', 'DUPLICATE', 'REJECTED', 'EXHAUSTED', 'EXPIRED') \
+         where outcome in ('DELIVERED', 'DUPLICATE', 'REJECTED', 'EXHAUSTED', 'EXPIRED', 'UNCONFIRMED') \
          group by conversion_id having count(*) > 1) as twice",
     ),
     (
@@ -48,7 +48,7 @@ const FACTS: [(&str, &str); 10] = [
         "select count(*) from relay.provider_upload_metrics as m join (\
          select c.group_id, \
          count(*) filter (where o.outcome = 'DELIVERED') as completed, \
-         count(*) filter (where o.outcome in ('REJECTED', 'EXHAUSTED', 'EXPIRED')) as failed, \
+         count(*) filter (where o.outcome in ('REJECTED', 'EXHAUSTED', 'EXPIRED', 'UNCONFIRMED')) as failed, \
          count(*) filter (where o.outcome in ('RETRY', 'UNANSWERED')) as retry \
          from relay.conversion_outcome as o join relay.conversion as c on c.conversion_id = o.conversion_id \
          group by c.group_id) as s on s.group_id = m.group_id \
@@ -108,7 +108,7 @@ async fn number(sql: &Client, count: &str) -> anyhow::Result<i64> {
 /// Each end in the database against what was sent and what runners were told was accepted.
 async fn compare_ends(sql: &Client, ground: &Ground) -> anyhow::Result<()> {
     let ends = "select conversion_id, outcome, coalesce(code, '') from relay.conversion_outcome \
-                where conversion_id > $1 and outcome in ('DELIVERED', 'DUPLICATE', 'REJECTED', 'EXHAUSTED', 'EXPIRED') \
+                where conversion_id > $1 and outcome in ('DELIVERED', 'DUPLICATE', 'REJECTED', 'EXHAUSTED', 'EXPIRED', 'UNCONFIRMED') \
                 order by conversion_id limit $2";
     let mut last = 0_i64;
     let mut book = std::mem::take(&mut *ground.provider.book());
@@ -120,10 +120,11 @@ async fn compare_ends(sql: &Client, ground: &Ground) -> anyhow::Result<()> {
             let (id, outcome, code) =
                 (ConversionId(row.get(0)), row.get::<_, &str>(1), row.get::<_, &str>(2));
             let entry = book.remove(&id).unwrap_or_default();
+            let perhaps = ["CLAIM_LOST", "EXPIRED_PERHAPS_DELIVERED"];
             if outcome == Outcome::Delivered.as_str() && !entry.taken {
                 ground.fault(format!("{id} is delivered, and the provider never took it"));
             }
-            if outcome != Outcome::Delivered.as_str() && entry.taken && code != "CLAIM_LOST" {
+            if outcome != Outcome::Delivered.as_str() && entry.taken && !perhaps.contains(&code) {
                 ground.fault(format!("{id} ended as {outcome}, and the provider took it"));
             }
             if entry.ended.is_some_and(|ended| ended.as_str() != outcome) {

@@ -7,10 +7,11 @@ const LAPSED: &str = "claim/return_lapsed_claims";
 const ACCOUNTS: &str = "claim/read_claimed_accounts";
 const HOLD: &str = "holds/open_group_hold";
 const LIFT: &str = "holds/lift_holds";
-const RELEASE: &str = "holds/release_holds";
+const FREE_PARKED: &str = "holds/free_parked";
 const CLAIM_RECEIPTS: &str = "receipts/claim_receipts";
 const FINISH: &str = "receipts/finish_receipt";
 const OPEN: &str = "receipts/open_receipt";
+const OPEN_TOLD: &str = "receipts/open_told_receipt";
 const POSTPONE: &str = "receipts/postpone_receipt";
 
 const DEGRADED: &str = "delivery::degrade::a_row_refused_for_an_optional_part_goes_again_without_it";
@@ -26,6 +27,10 @@ const SUCCESS: &str = "delivery::confirm::a_success_ends_every_conversion_of_its
 const FEW: &str = "delivery::confirm::few_that_are_wrong_among_many_are_found_in_few_requests";
 const NEVER: &str = "delivery::confirm::a_receipt_that_never_comes_ends_where_an_operator_sees_it";
 const CRASH: &str = "delivery::confirm::a_crash_after_a_receipt_was_taken_apart_sends_its_conversions_again";
+const SUPPOSED: &str =
+    "delivery::mixed_receipts::what_a_receipt_tells_of_others_is_supposed_and_proven_by_one_of_their_own";
+const BEHIND: &str =
+    "delivery::mixed_receipts::a_crash_while_those_that_stayed_behind_are_told_of_loses_and_doubles_nothing";
 const REVOKED: &str =
     "delivery::confirm::a_revoked_grant_that_a_question_meets_holds_its_site_and_loses_nothing";
 
@@ -119,13 +124,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     mutation(LIFT, "lifts its client's hold for all", MENDED, &[edit("and hold.provider_key is null", "")]),
     mutation(
-        RELEASE,
+        FREE_PARKED,
         "leaves what was parked",
         HELD_ACTION,
-        &[edit(
-            "delete from relay.held where held.hold_id = any (v_hold_ids)",
-            "delete from relay.held where false",
-        )],
+        &[edit("where held.hold_id = any (p_hold_ids)\n    limit", "where false\n    limit")],
     ),
     mutation(
         CLAIM_RECEIPTS,
@@ -147,6 +149,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             "v_receipt.group_id, 0, pg_catalog.cardinality(v_receipt.conversion_ids), 0, 0, 0, 0, v_now",
             "v_receipt.group_id, 0, 0, 0, 0, 0, 0, v_now",
         )],
+    ),
+    mutation(
+        SETTLE,
+        "forgets for which part a receipt speaks",
+        SUPPOSED,
+        &[edit(
+            "true = any (v_claim.maybe_delivered), v_claim.parts[1]",
+            "true = any (v_claim.maybe_delivered), null",
+        )],
+    ),
+    mutation(
+        OPEN_TOLD,
+        "uses a sequence number of what stayed behind a second time",
+        BEHIND,
+        &[edit("stayed.seq + 1", "stayed.seq")],
     ),
     mutation(
         OPEN,

@@ -148,10 +148,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[edit("    for no key update of order_chain skip locked\n  ), gone", "  ), gone")],
     ),
     mutation(
-        FREE,
-        "looks once only for what still waits",
-        "queue::orders::a_receipt_that_nobody_told_of_is_found_within_ten_minutes",
-        &[edit("interval '10 minutes', looked", "interval '10 years', looked")],
+        WAKE,
+        "looks for nobody whose head is over though nobody said so",
+        "queue::orders::a_receipt_that_nobody_told_of_is_found_by_the_next_look",
+        &[edit("perform relay.call_ended_orders(c_orders, p_now);", "")],
     ),
     mutation(
         FREE,
@@ -170,8 +170,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "takes an original of another action",
         "queue::orders::each_action_has_orders_of_its_own",
         &[edit(
-            "          and coalesce(conversion.payload ->> 'conversion_action', '') = wanted.conversion_action\n",
-            "",
+            "            conversion.order_hash = wanted.order_hash\n            or ",
+            "            true or ",
         )],
     ),
     mutation(

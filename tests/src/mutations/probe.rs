@@ -4,7 +4,8 @@ use super::{Mutation, edit, mutation};
 
 const CLAIM: &str = "probe/claim_groups_to_probe";
 const HOLD: &str = "probe/hold_group";
-const LIFT: &str = "holds/release_holds";
+const LIFT: &str = "holds/release_some_holds";
+const FREE_PARKED: &str = "holds/free_parked";
 const RESERVE: &str = "probe/reserve_probe_requests";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -48,18 +49,18 @@ pub(super) const MUTATIONS: &[Mutation] = &[
                 "hold.hold_id = any (v_hold_ids)",
             ),
             edit(
-                "where hold.lifted_at is null\n    and hold.lifts_at is null",
+                "where hold.lifted_at is null\n      and hold.lifts_at is null",
                 "where hold.lifts_at is null",
             ),
         ],
     ),
     mutation(
-        LIFT,
+        FREE_PARKED,
         "lets go what other holds parked",
         "delivery::probes::an_action_that_is_mended_lets_its_own_conversions_go",
         &[edit(
-            "from relay.held where held.hold_id = any (v_hold_ids)",
-            "from relay.held where held.group_id in (select h.group_id from relay.hold h where h.hold_id = any (v_hold_ids))",
+            "where held.hold_id = any (p_hold_ids)\n    limit",
+            "where held.group_id in (select h.group_id from relay.hold h where h.hold_id = any (p_hold_ids))\n    limit",
         )],
     ),
     mutation(

@@ -9,6 +9,12 @@ const LIFT: &str = "holds/lift_holds";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
+        REDRIVE,
+        "sends a plain original while a second conversion of its order comes in",
+        "queue::order_races::a_second_conversion_waits_for_a_plain_original_that_is_redriven_at_this_moment",
+        &[edit("conversion.kind = 'conversion' and conversion.order_hash is not null", "false")],
+    ),
+    mutation(
         LAPSED,
         "takes live claims back",
         "queue::lapsed::a_live_claim_keeps_its_rows_its_slot_and_its_ledger_row",

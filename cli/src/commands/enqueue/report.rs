@@ -28,6 +28,7 @@ pub(super) struct Report {
     superseded: u64,
     order_delivered: u64,
     original_failed: u64,
+    site_removed: u64,
     invalid: u64,
     dropped_identifiers: u64,
     errors: Vec<LineError>,
@@ -58,6 +59,7 @@ impl Report {
             superseded: 0,
             order_delivered: 0,
             original_failed: 0,
+            site_removed: 0,
             invalid: 0,
             dropped_identifiers: 0,
             errors: Vec::new(),
@@ -89,6 +91,7 @@ impl Report {
                         EnqueueResult::Superseded => (&mut self.superseded, "", ""),
                         EnqueueResult::OrderDelivered => (&mut self.order_delivered, "", ""),
                         EnqueueResult::OriginalFailed => (&mut self.original_failed, "", ""),
+                        EnqueueResult::SiteRemoved => (&mut self.site_removed, "site_id", REMOVED),
                     };
                     *count += 1;
                     let reason = format!("{reason} ({})", answer.provider_key);
@@ -152,6 +155,7 @@ impl Report {
             (self.superseded, "superseded by a newer value"),
             (self.order_delivered, "of an order that was delivered"),
             (self.original_failed, "of an order that was never delivered"),
+            (self.site_removed, "of a site that was removed"),
             (self.invalid, "invalid"),
         ];
         let met: Vec<String> = counts
@@ -175,6 +179,7 @@ impl Report {
 }
 
 const CONFLICT: &str = "is known with other content; nothing was changed";
+const REMOVED: &str = "was removed: relay credentials put brings it back";
 const EXPIRED: &str = "is too long ago to be delivered";
 
 impl LineError {

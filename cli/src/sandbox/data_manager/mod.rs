@@ -71,6 +71,11 @@ pub(super) fn retrieve(
         let missing = Violation::new("request_id", "REQUIRED_FIELD_MISSING", "The field is required.");
         return refusal::violations(number, &[missing]);
     };
+    let polls = state.receipts.find(id).and_then(|receipt| receipt.polls().cloned());
+    let refused = polls.and_then(|order| state.spent.rule_poll(&order));
+    if let Some(answer) = refused.and_then(|whole| refusal::directed(number, 0, &whole)) {
+        return answer;
+    }
     match state.receipts.find(id) {
         Some(receipt) => Answer::json(200, &receipt.answer(now)),
         None => refusal::plain(number, "NOT_FOUND"),
@@ -177,16 +182,19 @@ fn record(
     // A reason is spent once per request, however many destinations the event has.
     let told: Vec<_> = orders.iter().map(|order| state.spent.rule_receipt(order.as_ref())).collect();
     let warned: Vec<_> = orders.iter().map(|order| state.spent.rule_warning(order.as_ref())).collect();
+    let odd: Vec<_> = orders.iter().map(|order| state.spent.rule_oddity(order.as_ref())).collect();
+    orders.iter().flatten().for_each(|order| receipt.obey(order));
     for destination in list(body, "destinations") {
         let account = filled(&destination["operatingAccount"], "accountId").unwrap_or_default();
         let product = filled(destination, "productDestinationId").unwrap_or_default();
         let action = state.ledger.action(account, product);
         let mut part = Part::of(destination.clone());
-        for ((event, told), warning) in list(body, "events").iter().zip(&told).zip(&warned) {
+        for (((event, told), warning), odd) in list(body, "events").iter().zip(&told).zip(&warned).zip(&odd) {
             if !is_for(event, destination) {
                 continue;
             }
             part.note(warning.clone());
+            part.turn(*odd);
             let row = identity(event);
             let at = state.ledger.receive(action, &row);
             state.totals.conversions_received += 1;

@@ -1,5 +1,6 @@
 //! Receipts: how many records of a request met which end, never which.
 
+use crate::sandbox::directive::{Oddity, Order};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -18,6 +19,8 @@ pub(in crate::sandbox) struct Receipts {
 pub(super) struct Receipt {
     ready_at: Timestamp,
     destinations: Vec<Part>,
+    /// The directive that speaks for the questions.
+    polls: Option<Order>,
 }
 
 /// What became of the records at one destination.
@@ -26,7 +29,11 @@ pub(super) struct Part {
     records: u64,
     reasons: BTreeMap<String, u64>,
     warnings: BTreeMap<String, u64>,
+    oddity: Option<Oddity>,
 }
+
+/// What a receipt that cannot be true counts as an error.
+const COUNTED: &str = "PROCESSING_ERROR_REASON_INVALID_EVENT";
 
 impl Receipts {
     /// Keeps a receipt, and lets the oldest go where there are too many.
@@ -49,7 +56,19 @@ impl Receipts {
 impl Receipt {
     /// A receipt that says `PROCESSING` until the given time.
     pub(super) fn new(ready_at: Timestamp) -> Self {
-        Self { ready_at, destinations: Vec::new() }
+        Self { ready_at, destinations: Vec::new(), polls: None }
+    }
+
+    /// Notes who speaks for the questions: the first that does.
+    pub(super) fn obey(&mut self, order: &Order) {
+        if self.polls.is_none() && order.is_of_polls() {
+            self.polls = Some(order.clone());
+        }
+    }
+
+    /// Who speaks for the questions.
+    pub(super) fn polls(&self) -> Option<&Order> {
+        self.polls.as_ref()
     }
 
     /// Adds what became of the records at one destination.
@@ -68,7 +87,12 @@ impl Receipt {
 impl Part {
     /// Nothing yet, at this destination.
     pub(super) fn of(destination: Value) -> Self {
-        Self { destination, records: 0, reasons: BTreeMap::new(), warnings: BTreeMap::new() }
+        Self { destination, records: 0, reasons: BTreeMap::new(), warnings: BTreeMap::new(), oddity: None }
+    }
+
+    /// Says something odd from now on.
+    pub(super) fn turn(&mut self, oddity: Option<Oddity>) {
+        self.oddity = self.oddity.or(oddity);
     }
 
     /// Counts a record, and a warning about it.
@@ -85,22 +109,35 @@ impl Part {
     }
 
     fn answer(&self, ready: bool) -> Value {
-        if !ready {
+        if !ready || self.oddity == Some(Oddity::Pending) {
             return json!({"destination": self.destination, "requestStatus": "PROCESSING"});
         }
         let failed: u64 = self.reasons.values().sum();
-        let status = match failed {
+        let mut status = match failed {
             0 => "SUCCESS",
             all if all == self.records => "FAILED",
             _ => "PARTIAL_SUCCESS",
         };
+        let (mut records, mut reasons) = (self.records, self.reasons.clone());
+        match self.oddity {
+            Some(Oddity::Success) => {
+                status = "SUCCESS";
+                reasons.entry(COUNTED.to_owned()).or_insert(1);
+            }
+            Some(Oddity::Records) => records += 1,
+            Some(Oddity::Counts) => {
+                status = "PARTIAL_SUCCESS";
+                reasons.insert(COUNTED.to_owned(), records + 1);
+            }
+            Some(Oddity::Pending) | None => {}
+        }
         let mut part = json!({
             "destination": self.destination,
             "requestStatus": status,
-            "eventsIngestionStatus": {"recordCount": self.records.to_string()},
+            "eventsIngestionStatus": {"recordCount": records.to_string()},
         });
-        if !self.reasons.is_empty() {
-            part["errorInfo"] = json!({"errorCounts": counts(&self.reasons)});
+        if !reasons.is_empty() {
+            part["errorInfo"] = json!({"errorCounts": counts(&reasons)});
         }
         if !self.warnings.is_empty() {
             part["warningInfo"] = json!({"warningCounts": counts(&self.warnings)});

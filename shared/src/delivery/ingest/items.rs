@@ -211,11 +211,15 @@ fn result(item: usize, echo: Echo, answer: ItemAnswer) -> ItemResult {
     let Echo { external_id, provider_key } = echo;
     let (providers, dropped) = match answer {
         ItemAnswer::Taken { providers, dropped } => {
-            let providers = providers.into_iter().map(|answer| ProviderResult {
-                provider_key: Some(answer.provider_key.to_string()),
-                result: word(answer.result),
-                conversion_id: answer.conversion_id,
-                errors: Vec::new(),
+            let removed = || FieldError::new("site_id", "was removed: nothing is taken in for it");
+            let providers = providers.into_iter().map(|answer| {
+                let is_removed = answer.result == EnqueueResult::SiteRemoved;
+                ProviderResult {
+                    provider_key: Some(answer.provider_key.to_string()),
+                    result: word(answer.result),
+                    conversion_id: answer.conversion_id.filter(|_| !is_removed),
+                    errors: is_removed.then(removed).into_iter().collect(),
+                }
             });
             (providers.collect(), dropped)
         }
@@ -237,5 +241,6 @@ fn word(result: EnqueueResult) -> &'static str {
         EnqueueResult::Superseded => "superseded",
         EnqueueResult::OrderDelivered => "order_delivered",
         EnqueueResult::OriginalFailed => "original_failed",
+        EnqueueResult::SiteRemoved => "invalid",
     }
 }

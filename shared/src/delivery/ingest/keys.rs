@@ -50,6 +50,8 @@ pub(in crate::delivery) struct KnownSites(Mutex<Shelves>);
 struct Shelves {
     with_keys: HashMap<SiteId, Arc<KnownSite>>,
     without: HashMap<SiteId, Arc<KnownSite>>,
+    /// When what is stale was last dropped, keys wiped.
+    swept_at: Option<Instant>,
 }
 
 impl KnownSite {
@@ -93,12 +95,16 @@ impl KnownSites {
 
     fn keep(&self, site: SiteId, known: &Arc<KnownSite>) {
         let mut shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shelves { with_keys, without } = &mut *shelves;
+        let Shelves { with_keys, without, swept_at } = &mut *shelves;
+        let is_full = if known.keys.is_empty() { without.len() } else { with_keys.len() } >= SITES_MAX;
+        // Keys that nobody uses any more are not kept in memory, and a look at all of them is rare.
+        if is_full || swept_at.is_none_or(|swept_at| swept_at.elapsed() >= LIFETIME) {
+            with_keys.retain(|_, known| known.is_younger_than(LIFETIME));
+            without.retain(|_, known| known.is_younger_than(LIFETIME));
+            *swept_at = Some(Instant::now());
+        }
         let (shelf, other) = if known.keys.is_empty() { (without, with_keys) } else { (with_keys, without) };
         other.remove(&site);
-        if shelf.len() >= SITES_MAX {
-            shelf.retain(|_, known| known.is_younger_than(LIFETIME));
-        }
         if shelf.len() >= SITES_MAX {
             shelf.clear();
         }

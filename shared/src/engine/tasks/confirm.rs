@@ -140,6 +140,7 @@ impl Work for Confirming<'_> {
             counters: json!({
                 "receipts": answer.total, "settled": answer.processed, "completed": answer.completed,
                 "failed": answer.failed, "retry": answer.retry, "held": answer.held, "stale": report.stale,
+                "unknown_codes": report.unknown_codes.values().sum::<u64>(),
             }),
         }
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, json};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, info, warn};
+use tracing::{info, warn};
 
 use crate::delivery::{AccessError, Deadline, Examination, RunError, RunReport, Subject};
 use crate::domain::{HoldScope, SiteId};
@@ -14,7 +14,7 @@ use crate::engine::{
     self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
 };
 use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
-use crate::providers::{Check, Depth, proves_mended};
+use crate::providers::{Check, Depth, proves_mended, trace::carry};
 use crate::store::{GroupToProbe, OpenHold, SealedCredentials};
 
 const DESCRIPTOR: Descriptor = Descriptor {
@@ -98,6 +98,7 @@ struct Found {
     held: u64,
     lifted: u64,
     requests: u64,
+    http_429: u64,
 }
 
 impl Found {
@@ -108,6 +109,7 @@ impl Found {
         self.held += other.held;
         self.lifted += other.lifted;
         self.requests += other.requests;
+        self.http_429 += other.http_429;
     }
 }
 
@@ -158,7 +160,7 @@ impl Work for Probing<'_> {
             for group in groups {
                 let sealed = sealed.iter().find(|sealed| sealed.group == group.group).cloned();
                 let look = look(context.clone(), group, sealed, since, running.deadline);
-                looks.spawn(look.in_current_span());
+                looks.spawn(carry(look));
             }
             while let Some(looked) = looks.join_next().await {
                 self.found.add(looked.context("a look broke off")??);
@@ -262,6 +264,7 @@ async fn examine(
     match context.access.examine(subject, depth, action, since).await {
         Ok(examined) => {
             found.requests += examined.requests;
+            found.http_429 += examined.http_429;
             Ok(Some(examined))
         }
         Err(AccessError::Store(error)) => Err(error.into()),

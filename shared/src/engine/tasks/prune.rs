@@ -8,9 +8,10 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::engine::{
-    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
+    self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Retention, Running, Schedule, Scope,
 };
 use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
+use crate::store::Leftovers;
 
 const DESCRIPTOR: Descriptor = Descriptor {
     key: TaskKey::new("prune"),
@@ -23,19 +24,6 @@ const DESCRIPTOR: Descriptor = Descriptor {
 
 const FIELDS: [&str; 4] = ["retention_days", "run_retention_days", "scheduled_time", "lockId"];
 
-/// Days that conversions, outcomes and the ledger are kept where nobody says otherwise.
-pub const DEFAULT_RETENTION_DAYS: u32 = 400;
-
-/// The least that may be asked for: scores are computed from so many days of the ledger.
-pub const MIN_RETENTION_DAYS: u32 = 180;
-
-/// Days that the history of runs is kept, and the least that may be asked for.
-const DEFAULT_RUN_RETENTION_DAYS: u32 = 90;
-const MIN_RUN_RETENTION_DAYS: u32 = 30;
-
-/// A century: longer is a slip of the keyboard.
-const MAX_RETENTION_DAYS: u32 = 36_500;
-
 /// Rows that one call deletes: a few hundred milliseconds, in which whoever sends one of these keys again waits.
 const ROWS_PER_CALL: i32 = 20_000;
 
@@ -47,10 +35,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// What pruning is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// Days that conversions, outcomes and the ledger are kept.
-    pub retention_days: u32,
-    /// Days that the history of runs is kept.
-    pub run_retention_days: u32,
+    /// Days that conversions, outcomes and the ledger are kept; none: as the settings say.
+    pub retention_days: Option<u32>,
+    /// Days that the history of runs is kept; none: as the settings say.
+    pub run_retention_days: Option<u32>,
     /// What set it off.
     pub trigger: Trigger,
 }
@@ -61,15 +49,12 @@ impl Request {
     /// # Errors
     /// Names the field that is wrong and what would be right.
     pub fn parse(mut fields: Fields) -> Result<Self, BadRequest> {
-        let retention = fields.number("retention_days", MIN_RETENTION_DAYS, MAX_RETENTION_DAYS)?;
-        let runs = fields.number("run_retention_days", MIN_RUN_RETENTION_DAYS, MAX_RETENTION_DAYS)?;
+        let (conversions, runs) = (Retention::CONVERSIONS, Retention::RUNS);
+        let retention_days = fields.number("retention_days", *conversions.start(), *conversions.end())?;
+        let run_retention_days = fields.number("run_retention_days", *runs.start(), *runs.end())?;
         let trigger = Trigger::take(&mut fields)?;
         fields.finish(&FIELDS)?;
-        Ok(Self {
-            retention_days: retention.unwrap_or(DEFAULT_RETENTION_DAYS),
-            run_retention_days: runs.unwrap_or(DEFAULT_RUN_RETENTION_DAYS),
-            trigger,
-        })
+        Ok(Self { retention_days, run_retention_days, trigger })
     }
 }
 
@@ -96,6 +81,12 @@ pub struct Answer {
     pub runs: u64,
     /// Data keys that were deleted: nothing was sealed with them any more.
     pub vault_keys: u64,
+    /// What was deleted besides.
+    pub leftovers: Leftovers,
+    /// Days that conversions, outcomes and the ledger are kept.
+    pub retention_days: u32,
+    /// Days that the history of runs is kept.
+    pub run_retention_days: u32,
     /// The partitions that were dropped.
     pub dropped: Vec<String>,
     /// The weeks that were skipped, each with the reason.
@@ -116,27 +107,34 @@ pub fn task() -> Task {
 /// # Errors
 /// The database's.
 pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
+    let settings = &context.settings.retention;
+    let retention_days = settings.conversion_days_of(request.retention_days)?;
+    let run_retention_days = request.run_retention_days.unwrap_or(settings.run_days);
     let narrowed = json!({
         "retention_days": request.retention_days, "run_retention_days": request.run_retention_days,
     });
-    let mut work = Pruning { request, answer: Answer::default() };
+    let mut work = Pruning {
+        days: i32::try_from(retention_days)?,
+        run_days: i32::try_from(run_retention_days)?,
+        answer: Answer { retention_days, run_retention_days, ..Answer::default() },
+    };
     Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
         Ran::Run(_) => Reply::Answer(work.answer),
         Ran::Skipped(reason) => Reply::skipped(reason),
     })
 }
 
-struct Pruning<'a> {
-    request: &'a Request,
+struct Pruning {
+    days: i32,
+    run_days: i32,
     answer: Answer,
 }
 
-impl Work for Pruning<'_> {
+impl Work for Pruning {
     async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
         let store = &running.context.store;
-        let run_days = i32::try_from(self.request.run_retention_days)?;
         loop {
-            let removed = store.prune_task_runs(run_days, ROWS_PER_CALL).await?;
+            let removed = store.prune_task_runs(self.run_days, ROWS_PER_CALL).await?;
             self.answer.runs += removed;
             if removed < u64::from(ROWS_PER_CALL.unsigned_abs()) || running.is_over() {
                 break;
@@ -144,6 +142,7 @@ impl Work for Pruning<'_> {
         }
         self.answer.vault_keys += store.prune_vault_keys().await?;
         self.prune_history(running).await?;
+        self.prune_leftovers(running).await?;
         let answer = &mut self.answer;
         answer.ok = answer.errors.is_empty();
         answer.skipped = answer.skipped_weeks.len() as u64;
@@ -164,19 +163,19 @@ impl Work for Pruning<'_> {
             counters: json!({
                 "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "keys": answer.keys,
                 "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs, "vault_keys": answer.vault_keys,
+                "leftovers": answer.leftovers,
             }),
             ..Tally::default()
         }
     }
 }
 
-impl Pruning<'_> {
+impl Pruning {
     async fn prune_history(&mut self, running: &Running) -> anyhow::Result<()> {
         let (store, answer) = (&running.context.store, &mut self.answer);
-        let days = i32::try_from(self.request.retention_days)?;
         let mut tries = 0;
         while !running.is_over() {
-            let step = store.prune_history(days, ROWS_PER_CALL).await?;
+            let step = store.prune_history(self.days, ROWS_PER_CALL).await?;
             answer.keys += step.keys;
             answer.receipts += step.receipts;
             answer.holds += step.holds;
@@ -196,6 +195,22 @@ impl Pruning<'_> {
                 break;
             }
             sleep(BUSY_WAIT.min(running.deadline.remaining())).await;
+        }
+        Ok(())
+    }
+
+    async fn prune_leftovers(&mut self, running: &Running) -> anyhow::Result<()> {
+        let sum = &mut self.answer.leftovers;
+        while !running.is_over() {
+            let step = running.context.store.prune_leftovers(self.days, ROWS_PER_CALL).await?;
+            sum.days += step.days;
+            sum.tokens += step.tokens;
+            sum.pauses += step.pauses;
+            sum.erasures += step.erasures;
+            sum.calls += step.calls;
+            if step.finished {
+                break;
+            }
         }
         Ok(())
     }

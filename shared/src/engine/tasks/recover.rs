@@ -9,7 +9,7 @@ use crate::domain::{ConversionId, SiteId};
 use crate::engine::{
     self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
 };
-use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
+use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work, whole};
 use crate::store::{Recovered, Redrive};
 
 const DESCRIPTOR: Descriptor = Descriptor {
@@ -82,7 +82,8 @@ fn parse_redrive(mut fields: Fields) -> Result<(Redrive, u32), BadRequest> {
     let conversions = match fields.take("conversion_ids") {
         None => None,
         Some(ids) => {
-            let ids: Option<Vec<i64>> = serde_json::from_value(ids).ok();
+            let id = |id: &Value| id.as_number().and_then(whole);
+            let ids = ids.as_array().and_then(|ids| ids.iter().map(id).collect::<Option<Vec<_>>>());
             let wrong = || BadRequest("redrive.conversion_ids must be a list of conversion ids".to_owned());
             Some(ids.ok_or_else(wrong)?.into_iter().map(ConversionId).collect())
         }
@@ -126,8 +127,7 @@ pub fn task() -> Task {
     })
 }
 
-/// Puts back what crashed runs left, until nothing is left or the deadline is near. What nobody else does yet it does
-/// along the way: it ends conversions past their time.
+/// Puts back what crashed runs left, until nothing is left or the deadline is near.
 ///
 /// # Errors
 /// The database's.
@@ -135,7 +135,7 @@ pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow
     let narrowed = json!({
         "min_age_minutes": request.min_age_minutes, "site_id": request.site, "redrive": request.redrive.is_some(),
     });
-    let mut work = Recovering { request, sum: Recovered::default(), redriven: 0, expired: 0 };
+    let mut work = Recovering { request, sum: Recovered::default(), redriven: 0 };
     Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
         Ran::Run(_) => Reply::Answer(work.answer()),
         Ran::Skipped(reason) => Reply::skipped(reason),
@@ -146,7 +146,6 @@ struct Recovering<'a> {
     request: &'a Request,
     sum: Recovered,
     redriven: u64,
-    expired: u64,
 }
 
 impl Work for Recovering<'_> {
@@ -168,7 +167,6 @@ impl Work for Recovering<'_> {
             self.redriven += store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?;
         }
         store.close_lost_runs(LOST_RUN_HOURS, LOST_RUNS_PER_CALL).await?;
-        self.expired += store.expire_conversions(EXPIRY_ROWS).await?;
         Ok(())
     }
 
@@ -176,7 +174,7 @@ impl Work for Recovering<'_> {
         let counters = json!({
             "claims": self.sum.claims, "requeued": self.sum.requeued, "exhausted": self.sum.exhausted,
             "attempts_settled": self.sum.attempts_settled, "leases_freed": self.sum.leases_freed,
-            "redriven": self.redriven, "expired": self.expired,
+            "redriven": self.redriven,
         });
         Tally { counters, ..Tally::default() }
     }
@@ -198,12 +196,8 @@ impl Recovering<'_> {
     }
 }
 
-/// Rows that one run looks at for their expiry, going on where the last one stopped: a second or so of work.
-const EXPIRY_ROWS: i32 = 200_000;
-
-/// A run that has not ended after so long, and renews no lock, has no program any more: Lambda ends each after 15
-/// minutes, a host begins anew as often.
-const LOST_RUN_HOURS: i32 = 1;
+/// A run that has not ended after so long, and renews no lock, has no program any more: none may be longer than a day.
+const LOST_RUN_HOURS: i32 = 25;
 
 /// Runs that are closed so in one call: a crash loop of a night.
 const LOST_RUNS_PER_CALL: i32 = 1_000;

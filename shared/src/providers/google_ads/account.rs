@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::GoogleConfig;
+use super::conversion_action;
 use super::credentials::Credentials;
 use super::examine::{self, Look};
 use super::hex::sha256_hex;
@@ -56,6 +57,15 @@ impl Account for GoogleAccount {
 
     fn transport(&self) -> &'static str {
         self.credentials.transport.as_str()
+    }
+
+    fn conversion_action(&self) -> String {
+        self.credentials.conversion_action.to_string()
+    }
+
+    fn action_key(&self, action: Option<&str>) -> String {
+        let own = &self.credentials.conversion_action;
+        action.map_or_else(String::new, |action| conversion_action::key(action, Some(own)))
     }
 
     fn budget(&self) -> Budget {

@@ -63,7 +63,7 @@ pub(crate) fn admit(input: ConversionInput, country: Option<Country>) -> Result<
 }
 
 /// Hashes what came raw; what the sender hashed stands in where nothing came raw or the raw one is unusable.
-fn hash_user(input: &UserInput, country: Option<Country>, dropped: &mut Vec<FieldError>) -> User {
+pub(crate) fn hash_user(input: &UserInput, country: Option<Country>, dropped: &mut Vec<FieldError>) -> User {
     let mut usable = |field: &str, raw: &Option<Personal>, hash: &dyn Fn(&str) -> Result<_, &'static str>| {
         hash(raw.as_ref()?.expose()).map_err(|reason| dropped.push(FieldError::new(field, reason))).ok()
     };

@@ -239,8 +239,9 @@ pub(crate) fn of_error(check: &'static str, error: &SendError) -> Check {
         SendError::Unauthorised(reply) | SendError::Rerouted { reply, .. } => {
             of_fault(check, reply.code.clone(), HoldScope::Site)
         }
-        SendError::Throttled { .. } => {
-            Check::unknown(check, code, "Google asks to wait: its request budget is used up")
+        SendError::Throttled { wait, scope, .. } => {
+            let says = "Google asks to wait: its request budget is used up";
+            Check { throttled: Some((*scope, *wait)), ..Check::unknown(check, code, says) }
         }
         SendError::Refused(_) | SendError::TooLarge(_) => {
             Check::unknown(check, code, "Google refused the question, and said nothing of the account")

@@ -38,6 +38,21 @@ impl ActionName {
     }
 }
 
+/// The one form of what a conversion names: empty for the site's `own` action, the number of one of the same account, else
+/// the whole name. Where `own` is not known, the number: Google validates nothing else of the name
+/// (`ClickConversion.conversion_action` in conversion_upload_service.proto, v25, read 2026-11-22).
+pub(crate) fn key(text: &str, own: Option<&ActionName>) -> String {
+    let number = || text.rsplit('/').next().unwrap_or(text).to_owned();
+    let Some(own) = own else {
+        return number();
+    };
+    match ActionName::of_conversion(text, &own.owner) {
+        Some(named) if named == *own => String::new(),
+        Some(named) if named.owner == own.owner => named.id,
+        Some(_) | None => text.to_owned(),
+    }
+}
+
 impl FromStr for ActionName {
     type Err = String;
 

@@ -27,7 +27,7 @@ pub use response::read_answer;
 
 use jiff::Timestamp;
 
-use crate::domain::{ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret};
+use crate::domain::{ConversionInput, Country, ErrorCode, FieldError, ProviderKey, Secret, User, UserInput};
 use crate::providers::{
     Account, AccountOptions, Admitted, Budget, Capabilities, CodeRule, Provider, Reason, Receipt, Receipts,
     Results, SendError, http::RawAnswer,
@@ -127,6 +127,14 @@ impl Provider for GoogleAds {
 
     fn admit(&self, input: ConversionInput, country: Option<Country>) -> Result<Admitted, Vec<FieldError>> {
         admit::admit(input, country)
+    }
+
+    fn action_key(&self, action: &str, own: Option<&str>) -> String {
+        conversion_action::key(action, own.and_then(|own| own.parse().ok()).as_ref())
+    }
+
+    fn hash_user(&self, user: &UserInput, country: Option<Country>, dropped: &mut Vec<FieldError>) -> User {
+        admit::hash_user(user, country, dropped)
     }
 
     fn can_probe(&self, code: &ErrorCode) -> bool {

@@ -35,7 +35,7 @@ const OAUTH: &str = "oauth";
 
 /// The meaning of a signal that the table does not have; it has `HTTP_*`.
 static IN_DOUBT: LazyLock<Rule> = LazyLock::new(|| {
-    let said = Override { class: Class::Ambiguous, scope: None, wait: None, max_attempts: None };
+    let said = Override { class: Class::Ambiguous, scope: None, wait: None, max_attempts: None, whole: true };
     Rule { is_override: false, ..Rule::overriding("*", &said) }
 });
 
@@ -215,7 +215,7 @@ impl Taxonomy {
             let (family, code) = split_code(full);
             let plain = Rule::overriding(code, said);
             let built_in = rules(family).iter().filter(|rule| rule.fits(code));
-            let rules = built_in.map(|rule| rule.overridden(&plain)).chain([plain.clone()]).collect();
+            let rules = built_in.map(|rule| rule.overridden(code, said)).chain([plain.clone()]).collect();
             (full.to_owned(), rules)
         };
         Self { overridden: overrides.iter().map(overridden).collect() }
@@ -295,18 +295,18 @@ impl Rule {
         }
     }
 
-    /// What an operator said in the place of this rule; where the class stays, so does the way it ends.
-    fn overridden(&self, said: &Rule) -> Self {
+    /// What an operator said in its place; its ending stays with its class, the part to leave out with all that was not taken.
+    fn overridden(&self, code: &str, said: &Override) -> Self {
         let kept = self.class == said.class;
         Self {
             when: self.when.clone(),
             ending: self.ending.filter(|_| kept),
-            degrade: self.degrade.clone().filter(|_| kept),
+            degrade: self.degrade.clone().filter(|_| !said.whole && (kept || !said.class.may_be_taken())),
             switch_to: self.switch_to.filter(|_| kept),
             about: self.about,
             probe: self.probe && kept,
-            wait_from: self.wait_from.filter(|_| kept && said.wait_seconds.is_none()),
-            ..said.clone()
+            wait_from: self.wait_from.filter(|_| kept && said.wait.is_none()),
+            ..Self::overriding(code, said)
         }
     }
 
@@ -325,8 +325,8 @@ impl Rule {
             if memo.to_spare.contains(part) {
                 return Verdict::Degraded(part);
             }
-            // It cannot go without: it alone waits, whomever else the rule would stop.
-            if self.class == Class::Config {
+            // It cannot go without: it alone waits, whomever else the table would stop.
+            if self.class == Class::Config && !self.is_override {
                 return Verdict::Misconfigured(HoldScope::Row);
             }
         }

@@ -59,15 +59,27 @@ pub(crate) fn read_status(
 
 /// The only destination of a request has all of its rows, whatever it is called.
 fn part(status: &RequestStatusPerDestination, alone: bool, credentials: &Credentials) -> ReceiptPart {
-    let counts = || status.error_info.error_counts.iter().filter_map(counted).collect();
+    let counts: Vec<_> = status.error_info.error_counts.iter().filter_map(counted).collect();
+    let rows = number(&status.events_ingestion_status.record_count);
+    let too_many = counts.iter().any(|count| rows.is_some_and(|rows| count.rows > rows));
     let state = match status.request_status.as_str() {
-        "SUCCESS" => ReceiptState::Taken,
-        "PARTIAL_SUCCESS" => ReceiptState::Mixed(counts()),
+        "SUCCESS" if counts.is_empty() => ReceiptState::Taken,
+        "SUCCESS" => ReceiptState::Contradictory,
+        "PARTIAL_SUCCESS" | "FAILED" | "FAILURE" if too_many => ReceiptState::Contradictory,
+        "PARTIAL_SUCCESS" => ReceiptState::Mixed(counts),
         // The message type says FAILED, the guide FAILURE.
-        "FAILED" | "FAILURE" => ReceiptState::Refused(counts()),
+        "FAILED" | "FAILURE" => ReceiptState::Refused(counts),
         _ => ReceiptState::Pending,
     };
-    ReceiptPart { target: (!alone).then(|| target(status, credentials)), state }
+    ReceiptPart { target: (!alone).then(|| target(status, credentials)), rows, state }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_u64(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 fn target(status: &RequestStatusPerDestination, credentials: &Credentials) -> Target {
@@ -76,11 +88,7 @@ fn target(status: &RequestStatusPerDestination, credentials: &Credentials) -> Ta
 }
 
 fn counted(count: &ErrorCount) -> Option<Counted> {
-    let rows = match &count.record_count {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.as_u64(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
+    let rows = number(&count.record_count);
     let reason = super::findings::enum_name(&count.reason);
     let reason = ErrorCode::foreign(&format!("{PROCESSING_FAMILY}.{reason}"));
     rows.filter(|rows| *rows > 0).map(|rows| Counted { reason, rows })

@@ -140,7 +140,16 @@ pub(crate) struct RequestStatusPerDestination {
     pub(crate) destination: StatusDestination,
     /// `PROCESSING`, `SUCCESS`, `PARTIAL_SUCCESS`, `FAILED`.
     pub(crate) request_status: String,
+    pub(crate) events_ingestion_status: EventsIngestionStatus,
     pub(crate) error_info: ErrorInfo,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct EventsIngestionStatus {
+    /// Of all events of the request, taken or not: an int64, as in [`ErrorCount`].
+    /// <https://developers.google.com/data-manager/api/reference/rest/v1/requestStatus/retrieve>, read 2026-11-22.
+    pub(crate) record_count: serde_json::Value,
 }
 
 /// The destination as it was sent; only what says which one it was.
