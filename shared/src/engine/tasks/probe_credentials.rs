@@ -177,7 +177,7 @@ impl Work for Probing<'_> {
         let found = &self.found;
         Tally {
             requests: found.requests,
-            http_429: 0,
+            http_429: found.http_429,
             errors: found.report.errors_total,
             notes: String::new(),
             counters: json!({
