@@ -17,7 +17,7 @@ use crate::store::SecretKind;
 const DESCRIPTOR: Descriptor = Descriptor {
     key: TaskKey::new("reseal-credentials"),
     turns: Turns::Exclusive(482_180),
-    schedule: Schedule::Daily { hour: 1 },
+    schedule: Schedule::Daily { hour: 2 },
     lease: Duration::from_secs(60),
     provider: None,
     scope: Scope::Whole,
