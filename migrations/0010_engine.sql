@@ -1,4 +1,5 @@
 -- The engine's own state: locks of exclusive tasks, what each task is about, pauses of tasks, and what a run was asked for.
+-- oldest program: 0.1.0
 
 create table relay.task_lock (
   lock_id integer not null,

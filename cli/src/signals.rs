@@ -32,9 +32,10 @@ impl Stop {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {
-                        if told.by_ctrl_c.swap(true, Ordering::Relaxed) {
+                        if told.token.is_cancelled() {
                             std::process::exit(Exit::Interrupted.code().into());
                         }
+                        told.by_ctrl_c.store(true, Ordering::Relaxed);
                     }
                     _ = terminate.recv() => {
                         if told.token.is_cancelled() {

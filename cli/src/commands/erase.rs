@@ -8,13 +8,13 @@ use clap::Args;
 use serde_json::json;
 use shared::boot::{self, Config};
 use shared::domain::Personal;
-use shared::engine::Bounds;
 use shared::engine::tasks::erase;
+use shared::engine::{Bounds, Reply};
 use shared::providers::{Identity, IdentityKind};
 use shared::store::Erasure;
 
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, grouped};
+use crate::output::{Output, grouped, skipped};
 
 /// What is not walked through in so long the task goes on with, which runs every five minutes.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -59,13 +59,22 @@ pub(super) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
     }
     let erasure_id = erase::ask(&context, &identity).await?;
     // Where another run is at it, that one does this, too; and if none gets to it, the next within five minutes.
-    erase::run(&context, &erase::Request::default(), Bounds::after(DEADLINE)).await?;
+    let reply = erase::run(&context, &erase::Request::default(), Bounds::after(DEADLINE)).await?;
     let erasure = erase::read(&context, erasure_id).await?.context("the request is gone")?;
     let mut answer = json!(erasure);
-    answer["ok"] = json!(true);
-    answer["finished"] = json!(erasure.finished_at.is_some());
-    output.answer(&answer, || text(&erasure))?;
-    Ok(Exit::Done)
+    let is_finished = erasure.finished_at.is_some();
+    answer["ok"] = json!(is_finished);
+    answer["finished"] = json!(is_finished);
+    let why = match reply {
+        Reply::Skipped { reason, .. } if !is_finished => Some(reason),
+        Reply::Skipped { .. } | Reply::Answer(_) => None,
+    };
+    answer["skipped"] = json!(why);
+    output.answer(&answer, || match why {
+        Some(reason) => format!("{}\n{}", text(&erasure), skipped(reason)),
+        None => text(&erasure),
+    })?;
+    Ok(if is_finished { Exit::Done } else { Exit::Failed })
 }
 
 fn read_input() -> anyhow::Result<Personal> {

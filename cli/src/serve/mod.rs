@@ -2,7 +2,7 @@
 //!
 //! A call is spawned, so that a caller that goes away ends its own wait and not the work. Everything is bounded: connections,
 //! calls in flight (more are answered 429), the time that a head and a body may take to arrive, and the body, of which no more
-//! is ever kept than a function takes.
+//! is ever kept than a function takes. Bodies that are on their way take no place from calls whose bodies are there.
 
 mod body;
 mod line;
@@ -175,24 +175,14 @@ fn call_of(head: &hyper::http::request::Parts) -> HttpCall {
     call
 }
 
-/// In the order in which callers are turned away: first by what the head says, then because there are too many, then by the
-/// body.
+/// In the order in which callers are turned away: first by what the head says, then by the body, then because there are too
+/// many.
 async fn answer(host: Arc<Host>, mut call: HttpCall, body: Incoming) -> HttpAnswer {
     let entrance = match boot::enter(host.functions, &host.boot, &call).await {
         Ok(entrance) => entrance,
         Err(answer) => return turn_away(answer, body).await,
     };
-    // What anybody may ask costs next to nothing, and is asked most when all else is slow.
-    let place = match entrance.function.callers {
-        Callers::Anybody => None,
-        Callers::WithSecret | Callers::OfItsOwnChoice => match Arc::clone(&host.calls).try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => {
-                let answer = HttpAnswer::error(429, "too many calls are in flight: try again");
-                return turn_away(answer.header("retry-after", "1"), body).await;
-            }
-        },
-    };
+    // First the body: whoever is slow to send one must not keep out those who have sent theirs.
     let body = async {
         match entrance.function.callers {
             // Such a function reads none, and its calls are not counted: so none is kept.
@@ -209,6 +199,17 @@ async fn answer(host: Arc<Host>, mut call: HttpCall, body: Incoming) -> HttpAnsw
         Ok(Err(Refused::Broken)) => return HttpAnswer::error(400, "the body cannot be read"),
         Err(_) => return HttpAnswer::error(408, "the body did not arrive in time"),
     }
+    // What anybody may ask costs next to nothing, and is asked most when all else is slow.
+    let place = match entrance.function.callers {
+        Callers::Anybody => None,
+        Callers::WithSecret | Callers::OfItsOwnChoice => match Arc::clone(&host.calls).try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                let answer = HttpAnswer::error(429, "too many calls are in flight: try again");
+                return answer.header("retry-after", "1");
+            }
+        },
+    };
     let (function, started) = (entrance.function.name, Instant::now());
     let trace = call.trace().unwrap_or_else(Trace::fresh);
     let work = async move {

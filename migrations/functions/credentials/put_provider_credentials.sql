@@ -20,6 +20,8 @@ begin
   perform relay.ensure_groups(
     array[p_site_id], array[p_provider_key], coalesce(p_now, pg_catalog.clock_timestamp())
   );
+  -- A removal that is under way comes first: what is decided here must not be of a moment before it.
+  perform from relay.site where site.site_id = p_site_id for no key update;
   -- A site that was removed is served again, at this provider; the others wait for credentials of their own.
   update relay.site
   set removed_at = null, updated_at = coalesce(p_now, pg_catalog.clock_timestamp())

@@ -19,6 +19,9 @@ begin
   on conflict do nothing;
   -- Of two that come at once the second counts the first one's key.
   perform from relay.site where site.site_id = p_site_id for update;
+  if exists (select from relay.site where site.site_id = p_site_id and site.removed_at is not null) then
+    raise exception 'the site was removed: credentials put for it bring it back' using errcode = 'CR001';
+  end if;
   if (select pg_catalog.count(*) from relay.ingest_key where ingest_key.site_id = p_site_id) >= 2 then
     return;
   end if;
@@ -31,6 +34,6 @@ $$;
 
 comment on function relay.add_ingest_key is
   'Keeps a sealed key with which a site signs; the site is made where there is none. Answers its id, and no row where the '
-  'site has two already: one has to be retired first. Locks the site.';
+  'site has two already: one has to be retired first. Raises CR001 for a site that was removed. Locks the site.';
 
 grant execute on function relay.add_ingest_key to relay_service;

@@ -74,7 +74,8 @@ async fn stop_on_sigterm(shutdown: CancellationToken, working: Arc<Mutex<()>>) {
 
 /// An event as it came.
 struct Came {
-    event: Value,
+    /// `None`: it cannot be read. That is no event without fields, which would mean everything.
+    event: Option<Value>,
     /// Names that stood twice.
     twice: Vec<Twice>,
     /// The call, where it came over HTTP.
@@ -83,8 +84,10 @@ struct Came {
 
 impl Came {
     fn read(event: &RawValue) -> Self {
-        let (event, twice) = read_json(event.get().as_bytes()).unwrap_or_default();
-        Self { http: HttpCall::from_event(&event), event, twice }
+        match read_json(event.get().as_bytes()) {
+            Ok((event, twice)) => Self { http: HttpCall::from_event(&event), event: Some(event), twice },
+            Err(_) => Self { event: None, twice: Vec::new(), http: None },
+        }
     }
 }
 
@@ -106,8 +109,10 @@ async fn answer(
         Err(CallError::Failed(function.forbidden()))
     } else if let Some(twice) = twice.first() {
         Err(CallError::BadRequest(format!("{twice} is given twice")))
-    } else {
+    } else if let Some(event) = event {
         invoke(function, boot, event, deadline, shutdown).await
+    } else {
+        Err(CallError::BadRequest("the event cannot be read as JSON".to_owned()))
     };
     called.map_err(|error| {
         error!(kind = error.kind(), error = error.message(), "the call failed");

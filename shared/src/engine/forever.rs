@@ -106,8 +106,11 @@ async fn keep_running(context: Context, task: Task, shutdown: CancellationToken)
     while !shutdown.is_cancelled() {
         let wait = match task.descriptor.turns {
             Turns::Concurrent => {
-                run_one(&context, &task, None, &shutdown).await;
-                IDLE.mul_f64(1.0 + rand::random::<f64>())
+                match run_one(&context, &task, None, &shutdown).await {
+                    Slot::Settled => IDLE.mul_f64(1.0 + rand::random::<f64>()),
+                    // A pause of a day is no reason for ten thousand lines of history.
+                    Slot::Open => AGAIN.mul_f64(0.5 + rand::random::<f64>() / 2.0),
+                }
             }
             Turns::Exclusive(_) => {
                 let slot = task.descriptor.schedule.slot(Timestamp::now());

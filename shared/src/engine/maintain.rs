@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::cycle::{CycleRequest, Summary, run_once};
-use super::task::{Bounds, Task, Turns};
+use super::cycle::{CycleRequest, Summary, TaskEnd, run_once};
+use super::task::{Bounds, SkipReason, Task, Turns};
 use super::{BadRequest, Context, Fields, Tasks, Trigger};
 use crate::domain::SiteId;
 
@@ -85,7 +85,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// [`BadRequest`] for a task that is unknown or knows no sites. The database's, where nothing could be run at all. And
-/// where a schedule asked and a task failed: its retry runs what is not done yet.
+/// where a schedule asked and a task failed, or its turn never came: the retry runs what is not done yet.
 pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Answer> {
     let tasks = Tasks::of(&context.registry);
     let chosen = request.choose(&tasks)?;
@@ -95,10 +95,18 @@ pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow
         lock_id: request.trigger.lock_id,
     };
     let summary = run_once(context, &chosen, cycle, &bounds).await?;
+    let late = |end: &&TaskEnd| end.skipped == Some(SkipReason::Deadline);
+    let late: Vec<_> = summary.tasks.iter().filter(late).map(|end| end.task_key.clone()).collect();
     let answer = answer(summary);
-    if request.trigger.scheduled_time.is_some() && !answer.ok {
-        let failed = Value::Array(answer.errors);
-        anyhow::bail!("{} of {} tasks failed: {failed}", failed.as_array().map_or(0, Vec::len), answer.total);
+    if request.trigger.scheduled_time.is_some() {
+        if !answer.ok {
+            let failed = Value::Array(answer.errors);
+            let count = failed.as_array().map_or(0, Vec::len);
+            anyhow::bail!("{count} of {} tasks failed: {failed}", answer.total);
+        }
+        if !late.is_empty() {
+            anyhow::bail!("the time was up before the turn of {}", late.join(", "));
+        }
     }
     Ok(answer)
 }

@@ -42,6 +42,8 @@ pub struct Tally {
     pub notes: String,
     /// Every counter, as one JSON object.
     pub counters: Value,
+    /// Whether its time was up before its work was done: such a run has not done its scheduled time.
+    pub cut_short: bool,
 }
 
 /// A run that is going on.
@@ -133,7 +135,14 @@ pub async fn run<W: Work>(
             done = work_on(work, &running) => done,
             lost = keep_lock(context, task, fence) => Err(lost),
         };
-        close(context, task, (run, fence), work.tally(), done, began).await?;
+        let tally = work.tally();
+        let cut_short = tally.cut_short && done.is_ok();
+        close(context, task, (run, fence), tally, done, began).await?;
+        if cut_short && trigger.scheduled_time.is_some() {
+            anyhow::bail!(
+                "its time was up before its work was done: the next run of the same time goes on from there"
+            );
+        }
         Ok(Ran::Run(run))
     };
     trace.scope(whole.instrument(span)).await
@@ -199,6 +208,9 @@ async fn keep_lock(context: &Context, task: &Descriptor, fence: Option<Fence>) -
     }
 }
 
+/// The code of a run whose time was up before its work was done.
+const NOT_FINISHED: &str = "NOT_FINISHED";
+
 /// Closes the run's history, tells of it, and heeds a rate limit. What the work said is what comes out.
 async fn close(
     context: &Context,
@@ -209,6 +221,7 @@ async fn close(
     began: Instant,
 ) -> anyhow::Result<()> {
     let (status, notes) = match &done {
+        Ok(()) if tally.cut_short => (RunStatus::Error(NOT_FINISHED), tally.notes),
         Ok(()) => (RunStatus::Done, tally.notes),
         Err(failure) => (RunStatus::Error(Fault::of(failure).code()), format!("{failure:#}")),
     };

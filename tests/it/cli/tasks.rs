@@ -63,3 +63,25 @@ async fn what_is_no_task_is_refused_with_what_there_is() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn an_erasure_that_nothing_does_is_no_success() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.site(json!({})).await?;
+    let relay = Relay::new(&world);
+
+    relay.run(&["pause", "--task", "erase", "--reason", "legal"]).await;
+    let paused = relay.run(&["erase", "--email", "ada@example.com", "--json"]).await;
+    relay.run(&["resume", "--task", "erase"]).await;
+    let done = relay.run(&["erase", "--email", "ada@example.com", "--json"]).await;
+
+    assert_eq!(
+        (paused.code, &paused.json()["ok"], &paused.json()["skipped"]),
+        (Some(1), &json!(false), &json!("paused"))
+    );
+    assert_eq!(
+        (done.code, &done.json()["ok"], &done.json()["finished"]),
+        (Some(0), &json!(true), &json!(true))
+    );
+    Ok(())
+}

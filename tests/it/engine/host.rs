@@ -125,6 +125,25 @@ async fn a_second_signal_ends_it_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn whichever_signal_comes_second_ends_it_at_once() -> anyhow::Result<()> {
+    for (first, second, code) in [(libc::SIGTERM, libc::SIGINT, 130), (libc::SIGINT, libc::SIGTERM, 143)] {
+        let world = World::with(Duration::from_secs(30)).await?;
+        let site = world.site(json!({})).await?;
+        world.enqueue_many(site, "slow", "slow.20000", 2).await?;
+        let host = start(&world, &[])?;
+        until(&world, "select count(*) from relay.provider_upload_attempts where closed_at is null").await?;
+
+        signal(&host, first);
+        sleep(Duration::from_millis(300)).await;
+        signal(&host, second);
+        let ended = timeout(Duration::from_secs(5), host.wait_with_output()).await??;
+
+        assert_eq!(ended.status.code(), Some(code));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_host_without_a_database_says_so_and_fails() -> anyhow::Result<()> {
     let world = World::new().await?;
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::engine::{Ran, Schedule, SkipReason, Trigger};
+use serde_json::json;
+use shared::engine::{self, Bounds, Ran, Running, Schedule, SkipReason, Tally, Trigger, Work};
 use tests::world::World;
 
 use super::{chores, run_chores};
@@ -32,6 +33,41 @@ async fn a_scheduled_time_is_done_once_a_run_of_it_has_succeeded() -> anyhow::Re
         assert!(matches!(ran, Ran::Run(_)), "{ran:?}");
     }
     assert_eq!(again, Ran::Skipped(SkipReason::Done));
+    Ok(())
+}
+
+/// A body whose time is up before its work is done, so many times.
+struct Long(u32);
+
+impl Work for Long {
+    async fn work(&mut self, _: &Running) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn tally(&self) -> Tally {
+        Tally { cut_short: self.0 > 0, ..Tally::default() }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_short_has_not_done_its_scheduled_time() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let night = scheduled("2026-11-22T02:00:00Z");
+    let run = async |trigger: Trigger, long: u32| {
+        let bounds = Bounds::after(Duration::from_secs(30));
+        engine::run(&world.context, &chores(), trigger, &json!({}), bounds, &mut Long(long)).await
+    };
+
+    let cut = run(night, 1).await;
+    let by_hand = run(Trigger::default(), 1).await?;
+    let retried = run(night, 0).await?;
+    let again = run(night, 0).await?;
+
+    assert!(cut.expect_err("a schedule has to try again").to_string().contains("before its work was done"));
+    assert!(matches!(by_hand, Ran::Run(_)) && matches!(retried, Ran::Run(_)), "{by_hand:?} {retried:?}");
+    assert_eq!(again, Ran::Skipped(SkipReason::Done));
+    let told = "select count(*) from relay.task_runs where status = 'ERROR' and error_code = 'NOT_FINISHED'";
+    assert_eq!(world.number(told).await?, 2);
     Ok(())
 }
 

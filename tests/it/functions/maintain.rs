@@ -134,3 +134,21 @@ async fn a_task_that_loses_its_lock_in_the_middle_stops_and_writes_nothing_more(
     assert_eq!(world.number(told).await?, 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_refused_and_is_no_event_without_fields() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let mut maintain = start("maintain", &world.environment()).await?;
+
+    for event in [
+        r#"{"tasks":["expire"],"site_id":"\ud800"}"#.to_owned(),
+        format!("{}1{}", "[".repeat(200), "]".repeat(200)),
+    ] {
+        let told = maintain.invoke_text(event, std::time::Duration::from_secs(30)).await?;
+        let Invocation::Failed(told) = told else { anyhow::bail!("{told:?}") };
+        assert_eq!(told["errorType"], "BadRequest", "{told}");
+    }
+
+    assert_eq!(world.number("select count(*) from relay.task_runs").await?, 0, "nothing was run");
+    Ok(())
+}

@@ -149,3 +149,21 @@ async fn every_week_is_vacuumed_alike() -> anyhow::Result<()> {
     assert!(kinds.get::<_, String>(1).contains("freeze_min_age=0"));
     Ok(())
 }
+
+#[test]
+fn every_numbered_migration_says_the_oldest_program_that_it_serves() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let files = std::fs::read_dir(folder).expect("the migrations").map(|file| file.expect("a file").path());
+    let numbered = files.filter(|file| {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(|c: char| c.is_ascii_digit()) && name != "0000_ground.sql"
+    });
+    let silent: Vec<_> = numbered
+        .filter(|file| {
+            let text = std::fs::read_to_string(file).expect("a text");
+            !text.lines().take(10).any(|line| line.starts_with("-- oldest program: "))
+        })
+        .collect();
+
+    assert!(silent.is_empty(), "{silent:?}");
+}

@@ -131,3 +131,43 @@ async fn an_unknown_site_is_told() -> anyhow::Result<()> {
     assert_eq!(removed, None);
     Ok(())
 }
+
+#[tokio::test]
+async fn credentials_that_come_in_the_middle_of_a_removal_bring_the_site_back() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let mut other = world.database.connect().await?;
+    let removal = other.transaction().await?;
+    removal.query("select from relay.remove_site($1)", &[&site.0]).await?;
+
+    let put = world.put_credentials(site, json!({}));
+    let committed = async {
+        let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        while world.number(waits).await? == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        removal.commit().await?;
+        anyhow::Ok(())
+    };
+    let (stored, committed) = tokio::join!(put, committed);
+    committed?;
+    stored?;
+
+    world.enqueue_many(site, "new", "ok", 2).await?;
+    assert_eq!(world.run_worker().await?.completed, 2, "the site is there, and so are its credentials");
+    assert_eq!(world.number("select count(*) from relay.site where removed_at is not null").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_removed_site_gets_no_key_to_sign_with() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    hands::remove_site(&world.context, site, &bounds()).await?;
+
+    let refused = world.context.access.add_ingest_key(site).await.map(drop);
+
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(world.number("select count(*) from relay.ingest_key").await?, 0);
+    Ok(())
+}

@@ -135,6 +135,8 @@ impl Work for Confirming<'_> {
         Tally {
             requests: report.requests,
             http_429: report.http_429,
+            // What is due then is due for the next run, too.
+            cut_short: false,
             errors: report.errors_total,
             notes: String::new(),
             counters: json!({

@@ -126,7 +126,7 @@ pub fn task() -> Task {
 /// The database's, and the vault's where its key does not open.
 pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
     let narrowed = json!({ "site_id": request.site, "limit": request.limit });
-    let mut work = Probing { request, total: 0, found: Found::default() };
+    let mut work = Probing { request, total: 0, found: Found::default(), cut_short: false };
     Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
         Ran::Run(_) => Reply::Answer(work.answer()),
         Ran::Skipped(reason) => Reply::skipped(reason),
@@ -137,6 +137,8 @@ struct Probing<'a> {
     request: &'a Request,
     total: u64,
     found: Found,
+    /// Whether the time was up while groups were left.
+    cut_short: bool,
 }
 
 impl Work for Probing<'_> {
@@ -151,7 +153,7 @@ impl Work for Probing<'_> {
             let (site, limit) = (request.site, i32::try_from(left)?);
             let groups = context.store.claim_groups_to_probe(site, waits.0, waits.1, limit).await?;
             if groups.is_empty() {
-                break;
+                return Ok(());
             }
             self.total += groups.len() as u64;
             let ids: Vec<_> = groups.iter().map(|group| group.group).collect();
@@ -167,9 +169,10 @@ impl Work for Probing<'_> {
             }
             // One site has its groups in one claim, and would have them again in the next.
             if request.site.is_some() {
-                break;
+                return Ok(());
             }
         }
+        self.cut_short = self.total < u64::from(request.limit);
         Ok(())
     }
 
@@ -178,6 +181,7 @@ impl Work for Probing<'_> {
         Tally {
             requests: found.requests,
             http_429: found.http_429,
+            cut_short: self.cut_short,
             errors: found.report.errors_total,
             notes: String::new(),
             counters: json!({

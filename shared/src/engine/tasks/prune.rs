@@ -165,6 +165,7 @@ impl Work for Pruning {
                 "receipts": answer.receipts, "holds": answer.holds, "runs": answer.runs, "vault_keys": answer.vault_keys,
                 "leftovers": answer.leftovers,
             }),
+            cut_short: !answer.finished,
             ..Tally::default()
         }
     }

@@ -113,6 +113,6 @@ impl Work for Scoring {
             "total": answer.total, "processed": answer.processed, "skipped": answer.skipped, "days": answer.days,
             "days_left": answer.days_left,
         });
-        Tally { counters, ..Tally::default() }
+        Tally { counters, cut_short: answer.days_left > 0, ..Tally::default() }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::{ConversionId, SiteId};
 use crate::engine::{
@@ -133,17 +134,27 @@ pub fn task() -> Task {
 /// The database's.
 pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow::Result<Reply<Answer>> {
     let narrowed = json!({
-        "min_age_minutes": request.min_age_minutes, "site_id": request.site, "redrive": request.redrive.is_some(),
+        "min_age_minutes": request.min_age_minutes, "site_id": request.site,
+        "redrive": request.redrive.as_ref().map(digest),
     });
-    let mut work = Recovering { request, sum: Recovered::default(), redriven: 0 };
+    let redrive = request.redrive.clone();
+    let mut work = Recovering { request, redrive, sum: Recovered::default(), redriven: 0 };
     Ok(match engine::run(context, &DESCRIPTOR, request.trigger, &narrowed, bounds, &mut work).await? {
         Ran::Run(_) => Reply::Answer(work.answer()),
         Ran::Skipped(reason) => Reply::skipped(reason),
     })
 }
 
+/// Tells one redrive from another in few letters: it may name ten thousand conversions.
+fn digest(redrive: &(Redrive, u32)) -> String {
+    let digest = Sha256::digest(format!("{redrive:?}"));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 struct Recovering<'a> {
     request: &'a Request,
+    /// What is left to redrive.
+    redrive: Option<(Redrive, u32)>,
     sum: Recovered,
     redriven: u64,
 }
@@ -163,8 +174,9 @@ impl Work for Recovering<'_> {
                 break;
             }
         }
-        if let Some((redrive, limit)) = &self.request.redrive {
-            self.redriven += store.redrive_dead_letters(redrive, i32::try_from(*limit)?).await?;
+        // Once, also where what comes after it is tried again.
+        if let Some((redrive, limit)) = self.redrive.take() {
+            self.redriven = store.redrive_dead_letters(&redrive, i32::try_from(limit)?).await?;
         }
         store.close_lost_runs(LOST_RUN_HOURS, LOST_RUNS_PER_CALL).await?;
         Ok(())

@@ -150,6 +150,7 @@ impl Work for ReSealing {
                 "total": answer.total, "processed": answer.processed, "skipped": answer.skipped,
                 "tokens": answer.tokens,
             }),
+            cut_short: !answer.finished,
             ..Tally::default()
         }
     }

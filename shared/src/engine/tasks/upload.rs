@@ -237,6 +237,8 @@ impl Work for Uploading<'_> {
         Tally {
             requests: report.requests,
             http_429: report.http_429,
+            // Its queue waits for the next run, which is a minute away.
+            cut_short: false,
             errors: report.errors_total,
             notes: self.stopped.map_or_else(String::new, |stopped| format!("stopped: {}", word(stopped))),
             counters: json!({
