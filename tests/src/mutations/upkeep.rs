@@ -148,6 +148,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[edit(" and given.site_id <> all (v_removed)", "")],
     ),
     mutation(
+        "credentials/put_provider_credentials",
+        "decides of a moment before a removal that is under way",
+        "upkeep::removal::credentials_that_come_in_the_middle_of_a_removal_bring_the_site_back",
+        &[edit("  perform from relay.site where site.site_id = p_site_id for no key update;\n", "")],
+    ),
+    mutation(
         RELEASE,
         "lets a hand bring a removed site back",
         "upkeep::removal::no_hand_releases_it_but_credentials_bring_it_back",
