@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod binaries;
+pub mod cases;
 pub mod chaos;
 pub mod database;
 pub mod front;

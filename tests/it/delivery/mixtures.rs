@@ -3,10 +3,11 @@
 use proptest::collection::vec;
 use proptest::prelude::Strategy;
 use proptest::sample::select;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use shared::engine::release_holds;
 use shared::store::HoldFilter;
+use tests::cases::cases;
 use tests::world::{World, row};
 
 /// Mixtures that are tried; each is a database of its own.
@@ -45,7 +46,7 @@ const DIRECTIVES: [&str; 22] = [
 fn whatever_is_answered_every_conversion_ends_and_the_counters_add_up() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mixture = (vec(select(&DIRECTIVES[..]), 1..30), vec(select(&DIRECTIVES[..]), 1..30));
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(cases(CASES));
 
     let played = runner.run(&mixture.prop_map(|(by_rows, by_receipts)| [by_rows, by_receipts]), |mixture| {
         runtime.block_on(play(&mixture)).map_err(|error| TestCaseError::fail(format!("{error:#}")))

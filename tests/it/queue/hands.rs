@@ -308,7 +308,7 @@ impl Machine {
         for id in &ended {
             let group = self.model.conversions[id].group;
             self.model.count_failed(group);
-            self.model.tell(*id, "EXPIRED", Place::Ended);
+            self.model.tell_expired(*id);
         }
         Ok(())
     }

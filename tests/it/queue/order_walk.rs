@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::ensure;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestRunner};
+use tests::cases::cases;
 use tokio::runtime;
 
 use super::order_ground::{AGAIN, Claim, DELIVERED, End, Ground, REJECTED, SUBMITTED, Write};
@@ -263,13 +264,7 @@ async fn walk(steps: &[Step]) -> anyhow::Result<()> {
 fn whatever_happens_one_write_of_an_order_goes_at_a_time_and_none_over_a_newer_one() {
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let cases = std::env::var("RELAY_MODEL_CASES").ok().and_then(|value| value.parse().ok());
-    let mut runner = TestRunner::new(Config {
-        cases: cases.unwrap_or(CASES),
-        failure_persistence: None,
-        max_shrink_iters: 200,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(cases(CASES));
 
     let result = runner.run(&vec(step(), 1..=STEPS), |steps| {
         runtime.block_on(walk(&steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))

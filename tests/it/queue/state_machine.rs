@@ -1,15 +1,16 @@
 //! Random sequences of everything that can be done to the queue, against a model of it in memory.
 //!
-//! `RELAY_MODEL_CASES` and `RELAY_MODEL_OPERATIONS` ask for more or longer ones. A failure prints the shortest sequence
-//! that still fails. Nothing is kept between runs.
+//! `RELAY_MODEL_CASES` and `RELAY_MODEL_OPERATIONS` ask for more or longer ones than the usual, which are the same each
+//! time. A failure prints the shortest sequence that still fails. Nothing is kept between runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestRunner};
 use shared::boot::migrate;
+use tests::cases::cases;
 use tests::database::{Database, Template};
 use tests::world::config;
 use tokio::runtime;
@@ -47,15 +48,10 @@ async fn database() -> anyhow::Result<Database> {
 
 #[test]
 fn after_any_sequence_of_operations_the_queue_stands_where_the_model_does() {
-    let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
-    let longest = number("RELAY_MODEL_OPERATIONS").map_or(OPERATIONS, |longest| longest as usize);
+    let longest = env::var("RELAY_MODEL_OPERATIONS").ok();
+    let longest = longest.map_or(OPERATIONS, |longest| longest.parse().expect("it must be a whole number"));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut runner = TestRunner::new(Config {
-        cases: number("RELAY_MODEL_CASES").unwrap_or(CASES),
-        failure_persistence: None,
-        max_shrink_iters: 300,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(cases(CASES));
 
     let result = runner.run(&operations(longest), |operations| {
         runtime
