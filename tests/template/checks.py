@@ -173,14 +173,42 @@ def migration_follows_the_code_of_migrate(_kind, stack):
         yield "migration is waited for longer than migrate may run, or shorter"
     if migration.get("DependsOn") != "migrateEventInvokeConfig":
         yield "migration may be invoked thrice"
-    # All that migrate needs on its way, whatever of it there is.
-    needed = {
+
+
+def what_is_needed_is_made_before(_kind, stack):
+    """CloudFormation makes what a resource names, and what it depends on, before it."""
+    needs = {name: needs_of(resource) for name, resource in stack.resources.items()}
+    yield from (f"{name} names {other}, which there is not" for name, others in needs.items() for other in others - needs.keys())
+    before = {name: closure(name, needs) for name in needs}
+    yield from (f"{name} waits for itself" for name in needs if name in before[name])
+    # All that migrate meets on its way, and the rights that it is invoked with.
+    on_its_way = {
         name
-        for name in stack.resources
-        if re.fullmatch(r"(route|privateRoutesOf)\w+|\w+Endpoint|databaseTakesFunctions|functionsReachDatabase", name)
+        for name in needs
+        if re.fullmatch(r"route\w+|\w+RoutesOf[AB]|\w+Endpoint|databaseTakesFunctions|functionsReachDatabase|serviceLogin|traces", name)
     }
-    after = {reference.removeprefix("${").removesuffix("}") for reference in properties.get("After", [])}
-    yield from (f"migration does not wait for {name}" for name in needed - after)
+    yield from (f"migration does not wait for {name}" for name in on_its_way - before["migration"])
+    for name in functions_of(stack).keys() - {"migrate"}:
+        if "migration" not in before[name]:
+            yield f"{name} does not wait for migration"
+        if name in before["migration"]:
+            yield f"migration waits for {name}"
+    if "vpcIpv6" in needs and "vpcIpv6" not in before["migrate"]:
+        yield "migrate is put into subnets that have no IPv6 yet"
+
+
+def needs_of(resource):
+    named = re.findall(r"\$\{(\w+)", json.dumps(resource.get("Properties", {})))
+    return {*named, *many(resource.get("DependsOn", []))}
+
+
+def closure(name, needs):
+    found, left = set(), [name]
+    while left:
+        for other in needs.get(left.pop(), set()) - found:
+            found.add(other)
+            left.append(other)
+    return found
 
 
 def settings_name_secrets_and_hold_none(kind, stack):
@@ -399,6 +427,7 @@ CHECKS = [
     the_key_is_used_within_its_context_alone,
     functions_are_as_all_of_them_are,
     migration_follows_the_code_of_migrate,
+    what_is_needed_is_made_before,
     settings_name_secrets_and_hold_none,
     schedules_are_as_written,
     failures_go_where_is_written,

@@ -135,6 +135,17 @@ MUTANTS = {
     "runs before the schema": ("staging", "recover depends on []", lambda t: t["Resources"]["recover"].pop("DependsOn")),
     "migrates once for ever": ("staging", "migration runs for 1", lambda t: properties(t, "migration").update(Version="1")),
     "migrates before the network is there": ("staging", "does not wait for s3Endpoint", lambda t: properties(t, "migration").update(After=[])),
+    "puts functions where IPv6 is not yet": (
+        "staging-dual-stack",
+        "no IPv6 yet",
+        lambda t: [properties(t, f"privateSubnet{zone}").pop("Tags") for zone in "AB"],
+    ),
+    "names what there is not": (
+        "staging-dual-stack",
+        "names cronSecret, which there is not",
+        lambda t: t["Resources"].pop("cronSecret"),
+    ),
+    "waits for itself": ("staging", "migration waits for itself", lambda t: t["Resources"]["migrate"].update(DependsOn="migration")),
     "piles up throttled minutes": (
         "staging",
         "maintainGauges is",
