@@ -119,17 +119,17 @@ SCHEDULES = {
     ),
 }
 
-# What becomes of an asynchronous invocation that fails: retries, and whether it goes to the queue. Events of ingest and seed
-# would carry people's data and credentials there.
+# What becomes of an asynchronous invocation that fails: retries, seconds until it is given up on (None: AWS's six hours), and whether
+# it goes to the queue. Events of ingest and seed would carry people's data and credentials there.
 FAILURES = {
-    "runner": (0, True),
-    "recover": (2, True),
-    "confirm": (2, True),
-    "maintain": (2, True),
-    "ingest": (2, False),
-    "health": (0, False),
-    "seed": (0, False),
-    "migrate": (0, False),
+    "runner": (0, 60, True),
+    "recover": (2, 1500, True),
+    "confirm": (2, 1500, True),
+    "maintain": (2, 3600, True),
+    "ingest": (2, 3600, False),
+    "health": (0, None, False),
+    "seed": (0, 60, False),
+    "migrate": (0, 600, False),
 }
 
 ADMINISTERS = {

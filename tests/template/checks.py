@@ -166,13 +166,16 @@ def migration_follows_the_code_of_migrate(_kind, stack):
     properties = migration["Properties"]
     if [properties.get("Version")] != ["${%s}" % name for name in versions]:
         yield f"migration runs for {properties.get('Version')} and not for {sorted(versions)}"
-    if properties["ServiceToken"] != "${migrateAliaslive}":
+    # The alias has the settings of the last change of code.
+    if properties["ServiceToken"] != "${migrate.Arn}":
         yield f"migration invokes {properties['ServiceToken']}"
     timeout = functions_of(stack)["migrate"]["Timeout"]
     if not timeout < int(properties.get("ServiceTimeout", 3600)) <= timeout + 60:
         yield "migration is waited for longer than migrate may run, or shorter"
-    if migration.get("DependsOn") != "migrateEventInvokeConfig":
+    if migration.get("DependsOn") != "migrateOnce":
         yield "migration may be invoked thrice"
+    if {migration.get(policy) for policy in ("DeletionPolicy", "UpdateReplacePolicy")} != {"Retain"}:
+        yield "migration is asked for its deletion"
 
 
 def what_is_needed_is_made_before(_kind, stack):
@@ -261,9 +264,10 @@ def failures_go_where_is_written(_kind, stack):
     found = {}
     for name, config in stack.of_type("AWS::Lambda::EventInvokeConfig").items():
         to = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-        if to not in (None, "${failures.Arn}"):
-            yield f"failures go to {to}"
-        found[name.removesuffix("EventInvokeConfig")] = (config.get("MaximumRetryAttempts"), to is not None)
+        if to not in (None, "${failures.Arn}") or config["Qualifier"] != "$LATEST":
+            yield f"{name} is for {config['Qualifier']} and goes to {to}"
+        function = config["FunctionName"].removeprefix("${").removesuffix("}")
+        found[function] = (config.get("MaximumRetryAttempts"), config.get("MaximumEventAgeInSeconds"), to is not None)
     expected = {name: allowed.FAILURES[name] for name in expected_functions(stack)}
     if found != expected:
         yield f"failures are {found} and not {expected}"

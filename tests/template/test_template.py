@@ -134,6 +134,12 @@ MUTANTS = {
     ),
     "runs before the schema": ("staging", "recover depends on []", lambda t: t["Resources"]["recover"].pop("DependsOn")),
     "migrates once for ever": ("staging", "migration runs for 1", lambda t: properties(t, "migration").update(Version="1")),
+    "migrates with the settings of yesterday": (
+        "staging",
+        "migration invokes",
+        lambda t: properties(t, "migration").update(ServiceToken={"Ref": "migrate.Alias"}),
+    ),
+    "migrates thrice": ("staging", "failures are", lambda t: t["Resources"].pop("migrateOnce")),
     "migrates before the network is there": ("staging", "does not wait for s3Endpoint", lambda t: properties(t, "migration").update(After=[])),
     "puts functions where IPv6 is not yet": (
         "staging-dual-stack",
