@@ -129,7 +129,7 @@ FAILURES = {
     "ingest": (2, 3600, False),
     "health": (0, None, False),
     "seed": (0, 60, False),
-    "migrate": (0, 600, False),
+    "migrate": (2, 600, False),
 }
 
 ADMINISTERS = {

@@ -172,8 +172,8 @@ def migration_follows_the_code_of_migrate(_kind, stack):
     timeout = functions_of(stack)["migrate"]["Timeout"]
     if not timeout < int(properties.get("ServiceTimeout", 3600)) <= timeout + 60:
         yield "migration is waited for longer than migrate may run, or shorter"
-    if migration.get("DependsOn") != "migrateOnce":
-        yield "migration may be invoked thrice"
+    if migration.get("DependsOn") != "migrateInvocations":
+        yield "migration may be invoked hours after CloudFormation gave up on it"
     if {migration.get(policy) for policy in ("DeletionPolicy", "UpdateReplacePolicy")} != {"Retain"}:
         yield "migration is asked for its deletion"
 

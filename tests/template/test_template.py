@@ -139,7 +139,7 @@ MUTANTS = {
         "migration invokes",
         lambda t: properties(t, "migration").update(ServiceToken={"Ref": "migrate.Alias"}),
     ),
-    "migrates thrice": ("staging", "failures are", lambda t: t["Resources"].pop("migrateOnce")),
+    "migrates for hours": ("staging", "failures are", lambda t: t["Resources"].pop("migrateInvocations")),
     "migrates before the network is there": ("staging", "does not wait for s3Endpoint", lambda t: properties(t, "migration").update(After=[])),
     "puts functions where IPv6 is not yet": (
         "staging-dual-stack",
