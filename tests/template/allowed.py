@@ -101,6 +101,9 @@ SETTINGS_OF = {
     "migrate": {"DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME"},
 }
 
+# What `sam local invoke` may be told from its shell: outside production these stand there, empty.
+SETTINGS_FOR_LOCAL_USE = {"DATABASE_URL", "VAULT_KEY", "CRON_SECRET", "INTERNAL_SECRET"}
+
 # (function, schedule, retries, seconds until a tick is given up on, whether it then goes to the queue, its input beside the time)
 SCHEDULES = {
     "runnerCron": ("runner", "rate(10 minutes)", 3, 540, True, {"mode": "cron", "limit": 200}),
@@ -130,6 +133,69 @@ FAILURES = {
     "health": (0, None, False),
     "seed": (0, 60, False),
     "migrate": (2, 600, False),
+}
+
+# Figures for which somebody is called. Each conversion that waits, ends or is stopped is in one of them.
+WATCHED = {
+    "AtRisk",
+    "Backlog",
+    "CompletedLastHour",
+    "DeadLetters",
+    "FailedLastHour",
+    "HeldGroups",
+    "OldestSubmittedAge",
+    "OldestWaitingAge",
+    "OpenCircuits",
+    "RetriedLastHour",
+    "RunDuration",
+    "RunsDone",
+    "SilentGroups",
+    "StaleOutcomesLastHour",
+    "UnknownCodes",
+    # Of AWS.
+    "5xx",
+    "ApproximateNumberOfMessagesVisible",
+}
+
+# Figures on the dashboard.
+DRAWN = {
+    "AtRisk",
+    "Backlog",
+    "Completed",
+    "CompletedLastHour",
+    "DeadLetters",
+    "Failed",
+    "FailedLastHour",
+    "Held",
+    "HeldGroups",
+    "OldestSubmittedAge",
+    "OldestWaitingAge",
+    "OpenCircuits",
+    "Retried",
+    "RetriedLastHour",
+    "RunDuration",
+    "SilentGroups",
+    "StaleOutcomesLastHour",
+    "Submitted",
+    "WaitingHeld",
+    "WaitingSubmitted",
+}
+
+# One for each schedule: the worker's is watched beside cron's, which would hide it; tasks of one schedule have one each.
+DEAD_MEN = {
+    "upload",
+    "worker",
+    "recover",
+    "confirm",
+    "expire",
+    "erase",
+    "gauges",
+    "keepPartitions",
+    "resealCredentials",
+    "recomputeScores",
+    "prune",
+    "probeCredentials",
+    "audit",
 }
 
 ADMINISTERS = {

@@ -224,6 +224,8 @@ def settings_name_secrets_and_hold_none(kind, stack):
         expected = {allowed.SETTINGS[secret]: places[secret] for secret in entry["secrets"] if secret in places}
         if entry["key"]:
             expected["KMS_KEY_ID"] = places["key"]
+        if stack.parameters["AppEnv"] != "production":
+            expected |= dict.fromkeys(allowed.SETTINGS_FOR_LOCAL_USE, "")
         plain = allowed.SETTINGS_OF_ALL | allowed.SETTINGS_OF.get(name, set())
         others = {setting: value for setting, value in settings.items() if setting not in plain}
         if others != expected:
@@ -425,6 +427,26 @@ def the_database_keeps_what_it_has(_kind, stack):
             yield f"{name} takes connections without TLS"
 
 
+def figures_are_watched_and_drawn(_kind, stack):
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    watched = {alarm.get("MetricName") for alarm in alarms.values()}
+    watched |= {
+        query["MetricStat"]["Metric"]["MetricName"] for alarm in alarms.values() for query in alarm.get("Metrics", []) if "MetricStat" in query
+    }
+    boards = [json.loads(board["DashboardBody"]) for board in stack.of_type("AWS::CloudWatch::Dashboard").values()]
+    drawn = {metric[1] for board in boards for widget in board["widgets"] for metric in widget["properties"]["metrics"]}
+    yield from (f"nobody is called for {figure}" for figure in sorted(allowed.WATCHED - watched))
+    yield from (f"{figure} is not drawn" for figure in sorted(allowed.DRAWN - drawn))
+    for name, alarm in alarms.items():
+        if name.endswith("DeadMan") and (alarm["TreatMissingData"], alarm["ComparisonOperator"]) != ("breaching", "LessThanThreshold"):
+            yield f"{name} takes silence for health"
+        if bool(alarm.get("AlarmActions")) is not bool(stack.parameters["AlarmTopicArn"]):
+            yield f"{name} calls somebody else"
+    worker = stack.parameters["WorkerProviders"] != ["none"]
+    wanted = {f"{name}DeadMan" for name in allowed.DEAD_MEN if worker or name != "worker"}
+    yield from differences("dead men", {name for name in alarms if name.endswith("DeadMan")}, wanted)
+
+
 CHECKS = [
     each_role_may_do_what_is_written_and_nothing_else,
     no_policy_names_all_resources_where_aws_knows_narrower,
@@ -439,4 +461,5 @@ CHECKS = [
     the_network_lets_through_what_is_written,
     functions_find_their_way_out,
     the_database_keeps_what_it_has,
+    figures_are_watched_and_drawn,
 ]

@@ -115,7 +115,10 @@ def read_parameter(name, declared, given):
     if declared["Type"] == "CommaDelimitedList":
         return value.split(",")
     allowed, pattern = declared.get("AllowedValues"), declared.get("AllowedPattern")
-    assert allowed is None or value in allowed, f"{name}: {value!r} is not among {allowed}"
+    assert allowed is None or str(value) in map(str, allowed), f"{name}: {value!r} is not among {allowed}"
+    if declared["Type"] == "Number":
+        least, most = declared.get("MinValue", value), declared.get("MaxValue", value)
+        assert float(least) <= float(value) <= float(most), f"{name}: {value} is not from {least} to {most}"
     assert pattern is None or re.fullmatch(pattern, value), f"{name}: {value!r} does not match {pattern}"
     return value
 

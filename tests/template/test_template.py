@@ -1,11 +1,12 @@
 """template.yaml, expanded for each kind of stack and held against what is written; and mutants of it, which must not pass."""
 
 import copy
+import tomllib
 import unittest
 
 import checks
 from kinds import KINDS, SECRET
-from stack import Stack, read_template
+from stack import ROOT, Stack, read_template
 
 TEMPLATE = read_template()
 
@@ -56,6 +57,24 @@ class WhatCannotBe(unittest.TestCase):
         self.refused("VpcSecurityGroupIds is for", "staging-in-network", VpcSecurityGroupIds="sg-00000001")
         self.refused("needs DatabaseOwnerSecretArn", "production-given", DatabaseOwnerSecretArn="")
         self.refused("needs VpcSecurityGroupIds", "production-given", VpcSecurityGroupIds="")
+
+
+class SamConfig(unittest.TestCase):
+    """samconfig.toml gives parameters that there are, and that may stand together."""
+
+    def stack(self, environment, replacements):
+        settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
+        given = dict(entry.split("=", 1) for entry in settings["parameter_overrides"])
+        return Stack(TEMPLATE, **{name: replacements.get(name, value) for name, value in given.items()})
+
+    def test_staging_asks_for_nothing(self):
+        self.assertEqual(self.stack("staging", {}).refusals(), [])
+
+    def test_production_asks_for_what_is_to_be_replaced_and_no_more(self):
+        with self.assertRaisesRegex(AssertionError, "REPLACE"):
+            self.stack("production", {})
+        replacements = {name: KINDS["production"][name] for name in ("OperatorRoleArn", "AlarmTopicArn")}
+        self.assertEqual(self.stack("production", replacements).refusals(), [])
 
 
 def properties(template, name):
@@ -204,6 +223,13 @@ MUTANTS = {
         "s3Endpoint lets",
         lambda t: properties(t, "s3Endpoint")["PolicyDocument"]["Statement"][0].update(Action="s3:*"),
     ),
+    "takes silence for health": (
+        "staging",
+        "gaugesDeadMan takes silence",
+        lambda t: properties(t, "gaugesDeadMan").update(TreatMissingData="notBreaching"),
+    ),
+    "watches no backlog": ("staging", "nobody is called for Backlog", lambda t: t["Resources"].pop("backlogAlarm")),
+    "calls nobody": ("production", "doorAlarm calls somebody else", lambda t: properties(t, "doorAlarm").pop("AlarmActions")),
     "is not traced": ("staging", "is not traced", lambda t: t["Globals"]["Function"].pop("Tracing")),
     "runs on another machine": ("staging", "is not arm64", lambda t: properties(t, "health").update(Architectures=["x86_64"])),
     "keeps logs for ever": ("staging", "is kept for ever", lambda t: properties(t, "seedLogs").pop("RetentionInDays")),
