@@ -4,6 +4,7 @@ mod connections;
 mod kms;
 mod rotation;
 mod secrets;
+mod service_login;
 mod tls;
 
 use tests::aws::Aws;

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::replace;
 use crate::functions::{answer, start};
 
-const DATABASE: &str = "relay_on_aws";
+pub(super) const DATABASE: &str = "relay_on_aws";
 
 /// A server of one test, with a migrated database.
 pub(super) struct Server {
@@ -27,13 +27,19 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn new() -> anyhow::Result<Self> {
+        let server = Self::empty().await?;
+        migrate(&config([("DATABASE_URL", server.url("postgres")), ("APP_ENV", "development".to_owned())]))
+            .await?;
+        Ok(server)
+    }
+
+    /// One whose database holds nothing yet.
+    pub(super) async fn empty() -> anyhow::Result<Self> {
         let start = || ThrowawayPostgres::start_with_tcp(Durability::Durable, &[]);
         let server = Self { postgres: tokio::task::spawn_blocking(start).await?? };
         connect(&server.postgres.url("postgres"))
             .await?
             .batch_execute(&format!("create database {DATABASE}"))
-            .await?;
-        migrate(&config([("DATABASE_URL", server.url("postgres")), ("APP_ENV", "development".to_owned())]))
             .await?;
         Ok(server)
     }
@@ -41,10 +47,13 @@ impl Server {
     /// One that lets nobody in over TCP without a password.
     pub(super) async fn with_passwords() -> anyhow::Result<Self> {
         let server = Self::new().await?;
-        server
-            .put_file("data/pg_hba.conf", "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
-        server.sql("select pg_reload_conf()").await?;
+        server.ask_for_passwords().await?;
         Ok(server)
+    }
+
+    pub(super) async fn ask_for_passwords(&self) -> anyhow::Result<()> {
+        self.put_file("data/pg_hba.conf", "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")?;
+        self.sql("select pg_reload_conf()").await
     }
 
     /// Its database over the socket.
@@ -57,7 +66,7 @@ impl Server {
         format!("postgresql://relay_service@{host}:{}/{DATABASE}", self.port())
     }
 
-    fn port(&self) -> String {
+    pub(super) fn port(&self) -> String {
         let url = self.postgres.url_tcp("x").unwrap_or_default();
         url.rsplit_once(':')
             .and_then(|(_, rest)| rest.split_once('/'))
