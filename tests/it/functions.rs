@@ -5,7 +5,7 @@ mod health;
 mod http;
 mod ingest;
 mod maintain;
-mod migrate;
+pub(crate) mod migrate;
 mod recover;
 mod runner;
 mod seed;

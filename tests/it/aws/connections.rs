@@ -1,22 +1,22 @@
-//! Connections: a server that restarts, and a process that is frozen meanwhile, cost no run.
+//! Connections: a server that restarts, is late or fails over, and a process that is frozen meanwhile, cost no run.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use relay_cli::postgres::{Durability, ThrowawayPostgres};
 use serde_json::{Value, json};
 use shared::boot::migrate;
 use tests::database::connect;
+use tests::lambda::Invocation;
+use tests::skew::Skew;
 use tests::world::{World, config};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 
 use super::replace;
-use crate::functions::{answer, start};
+use super::way::Way;
+use crate::functions::migrate::Bucket;
+use crate::functions::{answer, invoke, start};
 
 pub(super) const DATABASE: &str = "relay_on_aws";
 
@@ -66,6 +66,16 @@ impl Server {
         format!("postgresql://relay_service@{host}:{}/{DATABASE}", self.port())
     }
 
+    /// The same for who owns all of it.
+    fn url_as_master(&self) -> String {
+        self.url_at("127.0.0.1").replace("relay_service@", "postgres@")
+    }
+
+    /// Its database over this way.
+    pub(super) fn url_over(&self, way: &Way) -> String {
+        self.url_at("127.0.0.1").replace(&self.port(), &way.port().to_string())
+    }
+
     pub(super) fn port(&self) -> String {
         let url = self.postgres.url_tcp("x").unwrap_or_default();
         url.rsplit_once(':')
@@ -108,38 +118,6 @@ impl Server {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         chown(&path, Some(owner.uid()), Some(owner.gid()))?;
         Ok(path)
-    }
-}
-
-/// A way to the server on which connections can go silent, as those of a frozen function do: nothing comes, and no end of them.
-struct Way {
-    port: u16,
-    silenced: Arc<Notify>,
-}
-
-impl Way {
-    async fn to(port: u16) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let way = Self { port: listener.local_addr()?.port(), silenced: Arc::default() };
-        let silenced = Arc::clone(&way.silenced);
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let silenced = Arc::clone(&silenced);
-                tokio::spawn(async move {
-                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
-                        () = silenced.notified() => std::future::pending().await,
-                    }
-                });
-            }
-        });
-        Ok(way)
-    }
-
-    /// Silences the connections that stand; those that come are as before.
-    fn silence(&self) {
-        self.silenced.notify_waiters();
     }
 }
 
@@ -186,8 +164,8 @@ async fn the_first_run_after_a_thaw_succeeds_where_the_server_restarted_meanwhil
 #[tokio::test]
 async fn the_first_run_over_connections_that_died_silently_succeeds() -> anyhow::Result<()> {
     let (world, server) = (World::new().await?, Server::new().await?);
-    let way = Way::to(server.port().parse()?).await?;
-    let url = server.url_at("127.0.0.1").replace(&server.port(), &way.port.to_string());
+    let way = Way::to(&server.port()).await?;
+    let url = server.url_over(&way);
     let mut runner = start("runner", &replace(world.environment(), &[("DATABASE_URL", &url)])).await?;
     answer(&mut runner, worker()).await?;
 
@@ -198,5 +176,119 @@ async fn the_first_run_over_connections_that_died_silently_succeeds() -> anyhow:
 
     assert_eq!(server.number(RUNS).await?, 2);
     assert_eq!(server.number("select count(*) from relay.task_runs").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_freeze_that_the_process_did_not_count_is_seen_by_the_walls_clock() -> anyhow::Result<()> {
+    let (world, server) = (World::new().await?, Server::new().await?);
+    let (way, skew) = (Way::to(&server.port()).await?, Skew::new()?);
+    let url = server.url_over(&way);
+    let mut settings = replace(world.environment(), &[("DATABASE_URL", &url)]);
+    settings.extend(skew.environment()?);
+    let mut runner = start("runner", &settings).await?;
+    answer(&mut runner, worker()).await?;
+
+    // At once: by its own clock the process has no reason to look at the connection first.
+    way.silence();
+    skew.set(10)?;
+    answer(&mut runner, worker()).await?;
+
+    assert_eq!(server.number(RUNS).await?, 2);
+    assert_eq!(server.number("select count(*) from relay.task_runs").await?, 2);
+    Ok(())
+}
+
+const READ_ONLY: &str = "alter system set default_transaction_read_only";
+
+#[tokio::test]
+async fn the_first_run_after_a_failover_succeeds_where_the_old_server_only_reads() -> anyhow::Result<()> {
+    let (world, old, new) = (World::new().await?, Server::new().await?, Server::new().await?);
+    let way = Way::to(&old.port()).await?;
+    let url = old.url_over(&way);
+    let settings = replace(world.environment(), &[("DATABASE_URL", &url)]);
+    let mut runner = start("runner", &settings).await?;
+    let mut recover = start("recover", &settings).await?;
+    answer(&mut runner, worker()).await?;
+    answer(&mut recover, json!({})).await?;
+
+    // The connections stand, and who they lead to is a replica by now.
+    old.sql(&format!("{READ_ONLY} = on")).await?;
+    old.sql("select pg_reload_conf()").await?;
+    way.lead_to(&new.port())?;
+    answer(&mut runner, worker()).await?;
+    answer(&mut recover, json!({})).await?;
+
+    assert_eq!((old.number(RUNS).await?, new.number(RUNS).await?), (2, 2));
+    assert_eq!(new.number("select count(*) from relay.task_runs").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_in_the_middle_of_a_failover_fails_and_the_first_one_after_it_succeeds() -> anyhow::Result<()> {
+    let (world, server) = (World::new().await?, Server::new().await?);
+    let settings = replace(world.environment(), &[("DATABASE_URL", &server.url_at("127.0.0.1"))]);
+    server.sql(&format!("{READ_ONLY} = on")).await?;
+    server.sql("select pg_reload_conf()").await?;
+    let mut runner = start("runner", &settings).await?;
+
+    let Invocation::Failed(error) = invoke(&mut runner, worker()).await? else { panic!("it wrote") };
+    assert!(error.to_string().contains("the database cannot be reached: 25006"), "{error}");
+    server.sql(&format!("{READ_ONLY} = off")).await?;
+    server.sql("select pg_reload_conf()").await?;
+    answer(&mut runner, worker()).await?;
+
+    assert_eq!(server.number("select count(*) from relay.task_runs").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_that_was_there_before_its_database_works_once_that_is_up() -> anyhow::Result<()> {
+    let (world, server) = (World::new().await?, Server::new().await?);
+    let way = Way::to(&server.port()).await?;
+    let settings = replace(world.environment(), &[("DATABASE_URL", &server.url_over(&way))]);
+    way.close_next(usize::MAX);
+    let mut started = Vec::new();
+    for name in ["runner", "confirm", "recover", "maintain", "ingest"] {
+        let event = if name == "runner" { worker() } else { json!({}) };
+        started.push((name, event, start(name, &settings).await?));
+    }
+
+    for (name, event, process) in &mut started {
+        let told = invoke(process, event.clone()).await?;
+        let Invocation::Failed(error) = told else { panic!("{name}: {told:?}") };
+        assert!(error.to_string().contains("the database cannot be reached"), "{name}: {error}");
+    }
+    way.close_next(0);
+
+    for (name, event, process) in &mut started {
+        let told = invoke(process, event.clone()).await?;
+        match *name {
+            // Nothing to take in is the caller's mistake, and the database was asked first.
+            "ingest" => assert!(
+                matches!(&told, Invocation::Failed(error) if error["errorType"] == "BadRequest"),
+                "{told:?}"
+            ),
+            _ => assert!(matches!(&told, Invocation::Answered(_)), "{name}: {told:?}"),
+        }
+    }
+    assert_eq!(server.number("select count(*) from relay.task_runs where status <> 'DONE'").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_waits_for_a_database_that_is_late() -> anyhow::Result<()> {
+    let server = Server::empty().await?;
+    let way = Way::to(&server.port()).await?;
+    let port = way.port().to_string();
+    let url = server.url_as_master().replace(&server.port(), &port);
+    let (s3, settings) = (Bucket::new().await?, [("DATABASE_URL", url), ("APP_ENV", "staging".to_owned())]);
+    let mut process = start("migrate", &settings).await?;
+    way.close_next(3);
+
+    answer(&mut process, s3.event("Create", json!({}))).await?;
+
+    let answered = s3.answer()?;
+    assert_eq!(answered["Status"], json!("SUCCESS"), "{answered}");
     Ok(())
 }

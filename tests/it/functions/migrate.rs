@@ -29,7 +29,7 @@ struct Put {
 }
 
 /// S3, as far as CloudFormation's answers go.
-struct Bucket {
+pub(crate) struct Bucket {
     port: u16,
     puts: Arc<Puts>,
     server: JoinHandle<()>,
@@ -55,7 +55,7 @@ impl Bucket {
         Ok(Self { port, puts, server })
     }
 
-    async fn new() -> anyhow::Result<Self> {
+    pub(crate) async fn new() -> anyhow::Result<Self> {
         Self::busy(0).await
     }
 
@@ -68,7 +68,7 @@ impl Bucket {
     }
 
     /// CloudFormation's event; some of its fields are others.
-    fn event(&self, change: &str, fields: Value) -> Value {
+    pub(crate) fn event(&self, change: &str, fields: Value) -> Value {
         let mut event = json!({
             "RequestType": change,
             "ResponseURL": self.address(),
@@ -86,7 +86,7 @@ impl Bucket {
     }
 
     /// The one answer since the last time, which is as S3 and CloudFormation take it.
-    fn answer(&self) -> anyhow::Result<Value> {
+    pub(crate) fn answer(&self) -> anyhow::Result<Value> {
         let mut puts = self.puts.taken.lock().unwrap_or_else(PoisonError::into_inner);
         anyhow::ensure!(puts.len() == 1, "{} answers", puts.len());
         let Put { method, headers, address, body } = puts.remove(0);
