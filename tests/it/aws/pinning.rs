@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tests::world::{World, row};
 use uuid::Uuid;
@@ -17,7 +17,10 @@ use crate::functions::{answer, start};
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html>, read 2026-11-22.
 const STATEMENT_MAX: usize = 16 * 1024;
 
-/// What a client may say of itself when it comes: the proxy gives its own connections the same.
+/// Version 3.0.
+const PROTOCOL: u32 = 3 << 16;
+
+/// What a client says of itself when it comes, as every driver does. Anything else there is a setting of its session.
 const OF_ITSELF: [&str; 4] = ["application_name", "client_encoding", "database", "user"];
 
 /// One message of a client.
@@ -55,7 +58,9 @@ fn body<'a>(bytes: &mut &'a [u8]) -> anyhow::Result<&'a [u8]> {
 }
 
 fn messages(mut said: &[u8]) -> anyhow::Result<Vec<Message>> {
-    let mut startup = body(&mut said)?.get(4..).context("no protocol is named")?;
+    let (protocol, mut startup) = body(&mut said)?.split_first_chunk().context("no protocol is named")?;
+    // A request to cancel comes on a connection of its own, too, and the proxy does not take it.
+    ensure!(u32::from_be_bytes(*protocol) == PROTOCOL, "not the protocol, but {protocol:?}");
     let mut names = Vec::new();
     while !matches!(startup, [] | [0]) {
         names.push(text(&mut startup)?);
@@ -113,11 +118,11 @@ async fn work(settings: &[(&'static str, String)]) -> anyhow::Result<()> {
     ] {
         let mut process = start(name, settings).await?;
         let told = answer(&mut process, event).await?;
-        anyhow::ensure!(told["ok"] == json!(true), "{name}: {told}");
+        ensure!(told["ok"] == json!(true), "{name}: {told}");
     }
     let mut health = start("health", settings).await?;
     let (_, told) = crate::functions::http(&mut health, "GET", "/health/ready", "", json!({}), None).await?;
-    anyhow::ensure!(told["checks"]["database"] == json!("ok"), "{told}");
+    ensure!(told["checks"]["database"] == json!("ok"), "{told}");
     Ok(())
 }
 
