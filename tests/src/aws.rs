@@ -31,9 +31,11 @@ pub const GENERATE: &str = "TrentService.GenerateDataKey";
 /// Reads a secret.
 pub const READ_SECRET: &str = "secretsmanager.GetSecretValue";
 
-/// Errors of KMS's own, which are answered with 500.
-/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>, read 2026-11-22.
-const INTERNAL: [&str; 3] = ["KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException"];
+/// Errors of KMS's and Secrets Manager's own, which are answered with 500.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html> and
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>, read 2026-11-22.
+const INTERNAL: [&str; 4] =
+    ["KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException", "InternalServiceError"];
 
 const REGION: &str = "eu-central-1";
 

@@ -111,6 +111,18 @@ impl Server {
         .await
     }
 
+    /// Lets transactions only read, as on a replica, or write again; connections that stand have heard of it by then.
+    async fn only_read(&self, setting: &str) -> anyhow::Result<()> {
+        let stands = connect(&self.url("postgres")).await?;
+        self.sql(&format!("alter system set default_transaction_read_only = {setting}")).await?;
+        self.sql("select pg_reload_conf()").await?;
+        while stands.query_one("show default_transaction_read_only", &[]).await?.get::<_, &str>(0) != setting
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
     /// Puts a file into the server's folder that the server alone may read.
     pub(super) fn put_file(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let folder = self.postgres.socket_dir();
@@ -225,8 +237,6 @@ async fn a_freeze_that_the_process_did_not_count_is_seen_by_the_walls_clock() ->
     Ok(())
 }
 
-const READ_ONLY: &str = "alter system set default_transaction_read_only";
-
 #[tokio::test]
 async fn the_first_run_after_a_failover_succeeds_where_the_old_server_only_reads() -> anyhow::Result<()> {
     let (world, old, new) = (World::new().await?, Server::new().await?, Server::new().await?);
@@ -239,8 +249,7 @@ async fn the_first_run_after_a_failover_succeeds_where_the_old_server_only_reads
     answer(&mut recover, json!({})).await?;
 
     // The connections stand, and who they lead to is a replica by now.
-    old.sql(&format!("{READ_ONLY} = on")).await?;
-    old.sql("select pg_reload_conf()").await?;
+    old.only_read("on").await?;
     way.lead_to(&new.port())?;
     answer(&mut runner, worker()).await?;
     answer(&mut recover, json!({})).await?;
@@ -254,14 +263,12 @@ async fn the_first_run_after_a_failover_succeeds_where_the_old_server_only_reads
 async fn a_run_in_the_middle_of_a_failover_fails_and_the_first_one_after_it_succeeds() -> anyhow::Result<()> {
     let (world, server) = (World::new().await?, Server::new().await?);
     let settings = replace(world.environment(), &[("DATABASE_URL", &server.url_at("127.0.0.1"))]);
-    server.sql(&format!("{READ_ONLY} = on")).await?;
-    server.sql("select pg_reload_conf()").await?;
+    server.only_read("on").await?;
     let mut runner = start("runner", &settings).await?;
 
     let Invocation::Failed(error) = invoke(&mut runner, worker()).await? else { panic!("it wrote") };
     assert!(error.to_string().contains("the database cannot be reached: 25006"), "{error}");
-    server.sql(&format!("{READ_ONLY} = off")).await?;
-    server.sql("select pg_reload_conf()").await?;
+    server.only_read("off").await?;
     answer(&mut runner, worker()).await?;
 
     assert_eq!(server.number("select count(*) from relay.task_runs").await?, 1);

@@ -118,6 +118,31 @@ async fn a_rotated_database_password_is_picked_up_without_a_failed_run() -> anyh
     Ok(())
 }
 
+#[tokio::test]
+async fn a_secret_that_is_not_to_be_had_for_a_moment_costs_no_run() -> anyhow::Result<()> {
+    let (world, aws, server) = (World::new().await?, Aws::start().await?, Server::with_passwords().await?);
+    server.sql("alter role relay_service password 'one'").await?;
+    let secret = aws.secret(&server.secret("one")).await?;
+    let settings = on(&aws, &world, &[("DATABASE_URL", ""), ("DATABASE_SECRET_ID", &secret)]);
+
+    for code in ["InternalServiceError", "ThrottlingException"] {
+        aws.refuse_times(READ_SECRET, code, 2);
+        let mut cold = start("runner", &settings).await?;
+        answer(&mut cold, worker()).await?;
+    }
+    assert_eq!(aws.calls(READ_SECRET), 6);
+
+    // Away for longer, it is told of, and the same process goes on once it is back.
+    aws.refuse(READ_SECRET, "ThrottlingException");
+    let mut cold = start("runner", &settings).await?;
+    let Invocation::Failed(error) = invoke(&mut cold, worker()).await? else { panic!("it knew the login") };
+    assert!(error.to_string().contains("Secrets Manager gave no answer for DATABASE_SECRET_ID"), "{error}");
+    aws.mend();
+    answer(&mut cold, worker()).await?;
+    assert_eq!(server.number("select count(*) from relay.task_runs where status = 'DONE'").await?, 3);
+    Ok(())
+}
+
 /// Waits until secrets were read so often: what is read behind a call is read after its answer.
 async fn until_read(aws: &Aws, times: usize) -> anyhow::Result<()> {
     let read = async {
