@@ -9,6 +9,8 @@ mod doctor;
 mod doors;
 mod hands;
 mod operate;
+mod plan;
+mod plan_measured;
 mod rejects;
 mod site_keys;
 mod tasks;
