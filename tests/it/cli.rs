@@ -11,6 +11,7 @@ mod hands;
 mod operate;
 mod plan;
 mod plan_measured;
+mod plan_tables;
 mod rejects;
 mod site_keys;
 mod tasks;

@@ -30,6 +30,8 @@ impl Delay {
     pub(super) fn of(input: &Input, limits: &Limits, mean: &Rhythm, at_peak: &Rhythm) -> Self {
         let (median, p99) = quantiles(limits, mean);
         let (median_at_peak, p99_at_peak) = quantiles(limits, at_peak);
+        // A day's budget that is used up is used up in the busiest hour, too.
+        let longer = |peak: Option<f64>, mean: Option<f64>| Some(peak?.max(mean?));
         let between = DAY / limits.template.confirm.scheduled_per_day;
         let confirmed = match input.transport {
             Transport::DataManager => median.map(|median| median + RECEIPT_AFTER + between / 2.0),
@@ -38,8 +40,8 @@ impl Delay {
         Self {
             median_seconds: median,
             p99_seconds: p99,
-            median_at_peak_seconds: median_at_peak,
-            p99_at_peak_seconds: p99_at_peak,
+            median_at_peak_seconds: longer(median_at_peak, median),
+            p99_at_peak_seconds: longer(p99_at_peak, p99),
             median_until_confirmed_seconds: confirmed,
         }
     }
