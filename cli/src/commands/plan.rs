@@ -231,7 +231,10 @@ fn text(plan: &Plan) -> String {
         cost,
     );
     let first = |what: &str, weakest: &Weakest| {
-        let at = short(weakest.at_conversions_per_day);
+        let at = match weakest.at_conversions_per_day {
+            number if number < 2.0 => "any number of".to_owned(),
+            number => short(number),
+        };
         wrapped(&format!("{what} first: {}, at {at} conversions a day: {}", weakest.what, weakest.then), 2)
     };
     let bends = first("bends", &plan.bends_first);

@@ -53,12 +53,14 @@ fn quantiles(limits: &Limits, rhythm: &Rhythm) -> (Option<f64>, Option<f64>) {
         return (None, None);
     }
     let upload = rhythm.upload_seconds + DATABASE_CALL;
+    let tick = limits.template.tick_seconds;
     if let Some(cycle) = rhythm.cycle_seconds {
-        // Its site's turn comes once in a cycle, and it came in at any time of it.
+        // Its site's turn comes once in a cycle, and it came in at any time of it. Where workers have time to spare, there is
+        // none at work until the tick.
+        let cycle = if rhythm.busy < 1.0 { cycle.max(tick) } else { cycle };
         return (Some(cycle * 0.5 + upload), Some(cycle * 0.99 + upload));
     }
     let mut waits = Vec::new();
-    let tick = limits.template.tick_seconds;
     let busy = rhythm.busy * tick;
     for arrival in 0..STEPS {
         let at = (f64::from(arrival) + 0.5) / f64::from(STEPS) * tick;
