@@ -5,6 +5,7 @@ pub mod demo;
 mod failure;
 mod intake;
 mod output;
+pub mod plan;
 pub mod postgres;
 pub mod sandbox;
 pub mod serve;

@@ -2,9 +2,12 @@
 
 mod connections;
 mod kms;
+mod pinning;
 mod rotation;
 mod secrets;
+mod service_login;
 mod tls;
+mod way;
 
 use tests::aws::Aws;
 use tests::world::World;

@@ -5,6 +5,7 @@ mod health;
 mod http;
 mod ingest;
 mod maintain;
+pub(crate) mod migrate;
 mod recover;
 mod runner;
 mod seed;

@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shared::providers::http::build_client;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::python::environment;
@@ -29,6 +30,12 @@ pub const DECRYPT: &str = "TrentService.Decrypt";
 pub const GENERATE: &str = "TrentService.GenerateDataKey";
 /// Reads a secret.
 pub const READ_SECRET: &str = "secretsmanager.GetSecretValue";
+
+/// Errors of KMS's and Secrets Manager's own, which are answered with 500.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html> and
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>, read 2026-11-22.
+const INTERNAL: [&str; 4] =
+    ["KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException", "InternalServiceError"];
 
 const REGION: &str = "eu-central-1";
 
@@ -70,12 +77,15 @@ struct Front {
     moto: String,
     client: reqwest::Client,
     told: Mutex<Told>,
+    gathering: watch::Sender<Gathering>,
 }
 
 #[derive(Default)]
 struct Told {
     calls: HashMap<String, usize>,
     refusals: HashMap<String, Refusal>,
+    /// So many calls of this have to be under way before one of them is answered.
+    together: Option<(String, usize)>,
 }
 
 /// An error in the place of moto's answer.
@@ -92,7 +102,13 @@ impl Aws {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
         let url = format!("http://{}", listener.local_addr()?);
         let client = build_client(Duration::from_secs(10))?;
-        let front = Arc::new(Front { url, moto, client, told: Mutex::default() });
+        let front = Arc::new(Front {
+            url,
+            moto,
+            client,
+            told: Mutex::default(),
+            gathering: watch::Sender::default(),
+        });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&front));
         let server = tokio::spawn(async move {
             // It ends with the test.
@@ -126,9 +142,16 @@ impl Aws {
         self.put_refusal(target, code, Some(times));
     }
 
+    /// Answers no call of this before so many are under way: what is asked for one after the other is never answered.
+    pub fn answer_together(&self, target: &str, calls: usize) {
+        self.front.told().together = Some((target.to_owned(), calls));
+    }
+
     /// Answers as moto does again.
     pub fn mend(&self) {
-        self.front.told().refusals.clear();
+        let mut told = self.front.told();
+        told.refusals.clear();
+        told.together = None;
     }
 
     fn put_refusal(&self, target: &str, code: &str, times: Option<usize>) {
@@ -199,6 +222,18 @@ impl Front {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn wait_for_others(&self, target: &str) {
+        let together = self.told().together.clone().filter(|(waited_for, _)| waited_for == target);
+        let Some((_, calls)) = together else { return };
+        self.gathering.send_modify(|gathering| {
+            gathering.under_way += 1;
+            gathering.is_complete |= gathering.under_way >= calls;
+        });
+        let _under_way = UnderWay(&self.gathering);
+        // The sender is ours, so there is no end to wait for.
+        self.gathering.subscribe().wait_for(|gathering| gathering.is_complete).await.ok();
+    }
+
     /// Counts a call, and says with which error to answer it.
     fn count(&self, target: &str) -> Option<String> {
         let mut told = self.told();
@@ -215,13 +250,34 @@ impl Front {
     }
 }
 
+/// Calls that are answered once there are enough of them at the same time.
+#[derive(Default)]
+struct Gathering {
+    under_way: usize,
+    is_complete: bool,
+}
+
+/// A call that is under way; whoever hangs up is not any more.
+struct UnderWay<'a>(&'a watch::Sender<Gathering>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|gathering| gathering.under_way -= 1);
+    }
+}
+
 async fn pass(State(front): State<Arc<Front>>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = header("x-amz-target").to_owned();
     if let Some(code) = front.count(&target) {
         let told = json!({ "__type": code, "message": "as the test wants it" });
-        return (StatusCode::BAD_REQUEST, told.to_string()).into_response();
+        let status = match INTERNAL.contains(&code.as_str()) {
+            true => StatusCode::INTERNAL_SERVER_ERROR,
+            false => StatusCode::BAD_REQUEST,
+        };
+        return (status, told.to_string()).into_response();
     }
+    front.wait_for_others(&target).await;
     let mut request = front.client.post(&front.moto);
     for name in ["x-amz-target", "authorization", "content-type", "x-amz-date"] {
         request = request.header(name, header(name));

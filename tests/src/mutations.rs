@@ -9,6 +9,7 @@ mod ingest;
 mod keys;
 mod orders;
 mod probe;
+mod proof;
 mod recover;
 mod settle;
 mod tasks;
@@ -71,6 +72,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
         answers::MUTATIONS,
         orders::MUTATIONS,
         probe::MUTATIONS,
+        proof::MUTATIONS,
         tasks::MUTATIONS,
         upkeep::MUTATIONS,
     ]

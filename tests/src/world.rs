@@ -67,6 +67,13 @@ pub async fn migrated_database() -> anyhow::Result<Database> {
         .await
 }
 
+static EMPTY: Template = Template::new("empty");
+
+/// An empty database of its own.
+pub async fn empty_database() -> anyhow::Result<Database> {
+    EMPTY.fresh_database(|_| async { Ok(()) }).await
+}
+
 /// Settings from pairs alone: nothing comes from the process's environment.
 pub fn config(settings: impl IntoIterator<Item = (&'static str, String)>) -> Config {
     let settings: HashMap<_, _> = settings.into_iter().collect();

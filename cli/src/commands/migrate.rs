@@ -17,8 +17,10 @@ pub(super) async fn run(_: Arguments, output: Output) -> anyhow::Result<Exit> {
             0 => "no new migration".to_owned(),
             _ => format!("applied {}", done.migrations.join(", ")),
         };
+        let login = done.service_login.as_ref();
+        let login = login.map(|login| format!("; the login {login} has its password")).unwrap_or_default();
         format!(
-            "{migrations}; {} functions put in place, {} partitions made; the schema stands at {}",
+            "{migrations}; {} functions put in place, {} partitions made; the schema stands at {}{login}",
             done.functions, done.partitions, done.schema
         )
     })?;

@@ -15,6 +15,7 @@ mod keep_partitions;
 mod meaning;
 mod migrate;
 mod pause;
+mod plan;
 mod probe_credentials;
 mod prune;
 mod quota;
@@ -83,6 +84,7 @@ enum Command {
     KeepPartitions(keep_partitions::Arguments),
     Serve(serve::Arguments),
     Sandbox(sandbox::Arguments),
+    Plan(plan::Arguments),
     VaultKey(vault_key::Arguments),
 }
 
@@ -152,6 +154,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::KeepPartitions(arguments) => keep_partitions::run(arguments, output).await,
         Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Sandbox(arguments) => sandbox::run(arguments, output).await,
+        Command::Plan(arguments) => plan::run(&arguments, output),
         Command::VaultKey(arguments) => vault_key::run(arguments, output),
     }
 }

@@ -158,8 +158,7 @@ impl Standing {
 
     fn held(&self) -> BTreeMap<(&str, &str), usize> {
         let held = self.groups.iter();
-        let held =
-            held.filter_map(|group| Some((group.provider_key.as_deref()?, group.hold_code.as_deref()?)));
+        let held = held.filter_map(|group| Some((group.provider_key.as_deref()?, group.hold()?)));
         counted_holds(held)
     }
 
@@ -285,7 +284,8 @@ fn group_row(group: &Gauge, pauses: &[Pause], now: Timestamp) -> Vec<String> {
 /// What stands in the way of a group, and what a person should know besides.
 fn stands(group: &Gauge, pauses: &[Pause], now: Timestamp) -> Vec<String> {
     let mut told = Vec::new();
-    told.extend(group.hold_code.as_ref().map(|code| format!("held: {code}")));
+    told.extend(group.is_removed().then(|| "removed".to_owned()));
+    told.extend(group.hold().map(|code| format!("held: {code}")));
     let paused = pauses.iter().find(|pause| {
         Some(&pause.provider_key) == group.provider_key.as_ref()
             && pause.site_id.is_none_or(|site| Some(site) == group.site_id)

@@ -16,7 +16,12 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan  -- a general plan takes arrays for ten entries and compares each with each
+-- A general plan takes arrays for ten entries and compares each with each. Where they are as short it is the right one, and
+-- saves the planning, four fifths of the work: the four settings are changed below, and stand here to be put back.
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
 #variable_conflict use_column
 declare
@@ -45,6 +50,12 @@ begin
     coalesce(pg_catalog.cardinality(p_order_keys), v_count)
   ) then
     raise exception 'the arrays must be of one length' using errcode = 'CR001';
+  end if;
+  -- By index alone: a plan that was made while the tables were empty would walk through them.
+  if v_count <= 16 then
+    perform
+      pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true), pg_catalog.set_config('enable_seqscan', 'off', true),
+      pg_catalog.set_config('enable_hashjoin', 'off', true), pg_catalog.set_config('enable_mergejoin', 'off', true);
   end if;
   -- Every run keeps the weeks ahead. Where nothing ran for so long, what comes in makes its own.
   if not relay.has_partition(v_now) then

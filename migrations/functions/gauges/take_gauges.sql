@@ -83,7 +83,7 @@ begin
       groups.hold_id is not null and site.removed_at is null as is_held,
       circuit.state as circuit,
       case when circuit.state <> 'CLOSED' then coalesce(circuit.probe_until, circuit.next_probe_at) end as next_probe_at,
-      case when site.removed_at is null then hold.code end as hold_code,
+      case when site.removed_at is null then hold.code else 'SITE_REMOVED' end as hold_code,
       delivery_score.score, delivery_score.delivered, delivery_score.failed,
       metrics.attempts_total, metrics.completed_total, metrics.failed_total, metrics.retry_total,
       case when metrics.attempts_total + metrics.failed_total > 0 then metrics.updated_at end as settled_at,
@@ -229,7 +229,7 @@ comment on function relay.take_gauges is
   'at 10,000; it does grow with the number of groups. Oldest: when the first conversion that waits in a group that is not held was '
   'due, and when the first request that is still to be answered left. At risk counts what expires within 48 hours wherever it '
   'waits, held or not. A group is silent after three times its usual gap (5 minutes at least) without a conversion; '
-  'a site that was removed is neither held nor silent. score: as relay.recompute_scores left it. Called '
+  'a site that was removed is neither held nor silent, and its hold_code is SITE_REMOVED. score: as relay.recompute_scores left it. Called '
   'under the lock of its task. Raises CR001 for bad arguments.';
 
 grant execute on function relay.take_gauges to relay_service;

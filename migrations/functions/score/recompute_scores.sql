@@ -21,7 +21,7 @@ begin
   if p_window_days not between 1 and 3650 then
     raise exception 'p_window_days must lie in 1 to 3650' using errcode = 'CR001';
   end if;
-  select coalesce(pg_catalog.max(scored_day.day), v_now::date - 1) from relay.scored_day into v_until;
+  select coalesce(pg_catalog.max(scored_day.day), v_now::date - 1) from relay.scored_day where scored_day.hours = 24 into v_until;
 
   with summed as materialized (
     select

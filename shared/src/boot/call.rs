@@ -8,7 +8,7 @@ use super::context::BootError;
 use super::http::HttpCall;
 use crate::delivery::Deadline;
 use crate::engine::{BadRequest, Bounds, Fields};
-use crate::store::StoreError;
+use crate::store::{Said, StoreError};
 
 /// A call: what it says, until when, and what may end it early.
 pub struct Call {
@@ -66,7 +66,7 @@ impl CallError {
         if error.is::<Unauthorized>() {
             return Self::Unauthorized;
         }
-        let told = format!("{error:#}");
+        let told = told(error);
         let brief = error.chain().find_map(|cause| {
             let booting = cause.downcast_ref::<BootError>().map(ToString::to_string);
             let stored = cause.downcast_ref::<StoreError>().filter(|error| {
@@ -104,6 +104,20 @@ impl CallError {
             Self::Failed(_) => "Failed",
         }
     }
+}
+
+/// An error and its causes on one line. What the database said of a migration is told as everywhere: without DETAIL, which
+/// quotes rows.
+pub(super) fn told(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        if let Some(said) = cause.downcast_ref().and_then(Said::of) {
+            parts.push(said.to_string());
+            break;
+        }
+        parts.push(cause.to_string());
+    }
+    parts.join(": ")
 }
 
 /// The fields of an event that was not HTTP: a schedule's input or a direct invoke, or an EventBridge envelope,

@@ -5,8 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use postgres_protocol::password::scram_sha_256;
 use serde::Deserialize;
 use tracing::warn;
+use zeroize::Zeroizing;
 
 use super::aws::Aws;
 use super::config::{Config, ConfigError};
@@ -54,11 +56,53 @@ pub(super) async fn find_database(config: &Config, aws: &Arc<Aws>) -> Result<Dat
     Ok(database.trusting(&pem).map_err(|reason| wrong("DATABASE_CA_FILE", reason))?)
 }
 
+/// The login that programs use, as the migration makes it known to the database.
+#[derive(Clone)]
+pub(super) struct ServiceLogin {
+    /// Its name.
+    pub(super) name: String,
+    /// What shows that somebody knows its password, and does not tell it: PostgreSQL keeps the same.
+    pub(super) verifier: String,
+}
+
+/// The setting that names the secret of the service's login.
+pub(super) const SERVICE_SECRET: &str = "DATABASE_SERVICE_SECRET_ID";
+
+/// Reads the login that `DATABASE_SERVICE_SECRET_ID` names; nothing where it is not set.
+///
+/// # Errors
+/// [`BootError::Config`] by the name of the setting; [`BootError::SecretAway`].
+pub(super) async fn find_service_login(
+    config: &Config,
+    aws: &Arc<Aws>,
+) -> Result<Option<ServiceLogin>, BootError> {
+    #[derive(Deserialize)]
+    struct Read {
+        username: String,
+        password: String,
+    }
+    let Some(id) = config.get(SERVICE_SECRET) else { return Ok(None) };
+    let secret = Arc::new(KeptSecret::new(SERVICE_SECRET, id, Values::Current, Arc::clone(aws)));
+    let texts = secret.texts().await?;
+    // The parser's own message would quote the text.
+    let read: Option<Read> = texts.first().and_then(|text| serde_json::from_str(text.expose()).ok());
+    let Some(Read { username: name, password }) = read.filter(|read| !read.password.is_empty()) else {
+        return Err(secret.wrong("names a secret that is not as RDS writes it: {\"username\",\"password\"}"));
+    };
+    let password = Zeroizing::new(password);
+    if name.contains('\0') || password.contains('\0') {
+        return Err(secret.wrong("names a secret with the character NUL, which no login has"));
+    }
+    Ok(Some(ServiceLogin { name, verifier: scram_sha_256(password.as_bytes()) }))
+}
+
 fn wrong(setting: &'static str, reason: impl Into<String>) -> ConfigError {
     ConfigError { setting: setting.into(), reason: reason.into() }
 }
 
-/// What a secret that RDS manages itself leaves out: it holds a user and a password alone.
+/// Where the database is, beside a secret: one that RDS manages itself holds a user and a password alone. What is set here comes
+/// before what the secret says: one that is attached to its server, to be rotated, names the server also where the way there leads
+/// over a proxy.
 struct Around {
     host: Option<String>,
     port: Option<u16>,
@@ -67,9 +111,10 @@ struct Around {
 
 impl Around {
     fn read(config: &Config) -> Result<Self, ConfigError> {
-        let port = config
-            .get("DATABASE_PORT")
-            .map(|port| port.parse().map_err(|_| wrong("DATABASE_PORT", "must be a port, such as 5432")));
+        let port = config.get("DATABASE_PORT").map(|port| {
+            let port = port.trim().parse().ok().filter(|port| *port > 0);
+            port.ok_or_else(|| wrong("DATABASE_PORT", "must be a port, such as 5432"))
+        });
         Ok(Self {
             host: config.get("DATABASE_HOST"),
             port: port.transpose()?,
@@ -115,15 +160,16 @@ impl DatabaseSecret {
         if secret.engine.as_deref().is_some_and(|engine| !engine.contains("postgres")) {
             return Err(wrong("names a secret of another engine than PostgreSQL"));
         }
-        let port = match secret.port {
-            None => self.around.port,
-            Some(Port::Number(port)) => Some(port),
-            Some(Port::Text(port)) => {
+        let port = match (self.around.port, secret.port) {
+            (Some(port), _) => Some(port),
+            (None, None) => None,
+            (None, Some(Port::Number(port))) => Some(port),
+            (None, Some(Port::Text(port))) => {
                 Some(port.parse().map_err(|_| wrong("names a secret whose port is no port"))?)
             }
         };
-        let host = secret.host.or_else(|| self.around.host.clone());
-        let database = secret.dbname.or_else(|| self.around.database.clone());
+        let host = self.around.host.clone().or(secret.host);
+        let database = self.around.database.clone().or(secret.dbname);
         Ok(Login {
             host: host.ok_or_else(|| wrong("names a secret without host: set DATABASE_HOST beside it"))?,
             port: port.unwrap_or(POSTGRES_PORT),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -142,5 +142,17 @@ impl Boot {
     /// A [`BootError`](super::BootError).
     pub async fn context(&self) -> anyhow::Result<&Context> {
         Ok(self.context.get_or_try_init(|| open_context_with(&self.config, &self.aws)).await?)
+    }
+
+    /// Sees a call through, and opens the context while the call waits for something else: on a cold start the secret of the door
+    /// and that of the database are asked for at the same time. A call that is over opens nothing any more.
+    pub(super) async fn open_beside<T>(&self, call: impl Future<Output = T>) -> T {
+        let (mut call, opening) = (pin!(call), pin!(self.context()));
+        tokio::select! {
+            biased;
+            answer = &mut call => answer,
+            // Why it does not open is told to the call, which tries again.
+            _ = opening => call.await,
+        }
     }
 }

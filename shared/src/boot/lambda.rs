@@ -14,7 +14,7 @@ use tracing::{Instrument as _, error, info_span};
 use super::call::{Call, CallError, event_fields, until};
 use super::config::Config;
 use super::entrance::{answer as answer_http, enter};
-use super::function::{Boot, Function};
+use super::function::{Boot, Callers, Function};
 use super::http::HttpCall;
 use super::telemetry::{Output, start_telemetry};
 use crate::delivery::Deadline;
@@ -99,9 +99,15 @@ async fn answer(
     shutdown: &CancellationToken,
 ) -> Result<Value, Diagnostic> {
     if let Some(http) = http {
-        let answer = match enter(&[function], boot, &http).await {
-            Ok(entrance) => answer_http(entrance, boot, http, deadline, shutdown).await,
-            Err(turned_away) => turned_away,
+        let called = async move {
+            match enter(&[function], boot, &http).await {
+                Ok(entrance) => answer_http(entrance, boot, http, deadline, shutdown).await,
+                Err(turned_away) => turned_away,
+            }
+        };
+        let answer = match function.callers {
+            Callers::WithSecret => boot.open_beside(called).await,
+            Callers::OfItsOwnChoice | Callers::Anybody => called.await,
         };
         return Ok(answer.into_event());
     }

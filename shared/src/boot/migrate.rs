@@ -14,9 +14,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
-use super::config::{AppEnv, Config};
+use super::config::{AppEnv, Config, ConfigError};
 use super::context::{BootError, check_program, install_tls, registry};
-use super::database::find_database;
+use super::database::{SERVICE_SECRET, ServiceLogin, find_database, find_service_login};
 use crate::engine::Tasks;
 use crate::store::connect_once;
 
@@ -63,6 +63,9 @@ pub struct Migrated {
     pub partitions: i32,
     /// The newest numbered file that is applied.
     pub schema: String,
+    /// The login of the service whose password was set, where a secret names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_login: Option<String>,
 }
 
 /// Brings the schema to this program's version. A newer schema that still serves this program stays as it is: after a
@@ -73,7 +76,9 @@ pub struct Migrated {
 /// says.
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     install_tls();
-    let database = find_database(config, &Arc::default()).await?;
+    let aws = Arc::default();
+    let (database, service) = tokio::join!(find_database(config, &aws), find_service_login(config, &aws));
+    let (database, service) = (database?, service?);
     let mut client = connect_once(&database).await?;
     let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION.to_owned(), ..Migrated::default() };
 
@@ -86,25 +91,34 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     if let Some(newer) = applied.filter(|applied| applied.as_str() > NEWEST_MIGRATION) {
         info!(migration = newer, "the schema is newer than this program and stays as it is");
         done.schema = newer;
-        return Ok(done);
+    } else {
+        apply(config, &mut client, &mut done).await?;
     }
+    if let Some(service) = service {
+        let_it_settle(&mut client, |tx| Box::pin(set_service_login(tx, service.clone())))
+            .await
+            .context("the service's login")?;
+        done.service_login = Some(service.name);
+    }
+    Ok(done)
+}
 
+/// Both lanes, and what the newest schema has to hold.
+async fn apply(config: &Config, client: &mut Client, done: &mut Migrated) -> anyhow::Result<()> {
     for (name, sql) in numbered() {
-        let applied = let_it_settle(&mut client, |tx| Box::pin(apply_numbered(tx, name, sql))).await;
+        let applied = let_it_settle(client, |tx| Box::pin(apply_numbered(tx, name, sql))).await;
         if applied.with_context(|| name.to_owned())? {
             info!(migration = name, "applied {name}");
             done.migrations.push(name.to_owned());
         }
     }
-    done.functions =
-        let_it_settle(&mut client, |tx| Box::pin(apply_functions(tx))).await.context("functions")?;
+    done.functions = let_it_settle(client, |tx| Box::pin(apply_functions(tx))).await.context("functions")?;
     done.partitions =
-        let_it_settle(&mut client, |tx| Box::pin(keep_partitions(tx))).await.context("partitions")?;
+        let_it_settle(client, |tx| Box::pin(keep_partitions(tx))).await.context("partitions")?;
     let registry = registry(&config.providers()?)?;
     let tasks = Tasks::of(&registry);
     let keys: Vec<String> = tasks.scheduled().map(|task| task.descriptor.key.as_str().to_owned()).collect();
-    let_it_settle(&mut client, |tx| Box::pin(register_tasks(tx, keys.clone()))).await.context("tasks")?;
-    Ok(done)
+    let_it_settle(client, |tx| Box::pin(register_tasks(tx, keys.clone()))).await.context("tasks")
 }
 
 async fn stamp_environment(tx: &Transaction<'_>, environment: AppEnv) -> anyhow::Result<()> {
@@ -127,6 +141,19 @@ async fn register_tasks(tx: &Transaction<'_>, keys: Vec<String>) -> anyhow::Resu
     tx.batch_execute(file(OWNER)).await?;
     tx.query_one("select relay.register_tasks($1)", &[&keys]).await?;
     Ok(())
+}
+
+/// As the login that migrates and not as `relay_owner`: only the one may make logins.
+async fn set_service_login(tx: &Transaction<'_>, service: ServiceLogin) -> anyhow::Result<()> {
+    let row =
+        tx.query_one("select relay.set_service_login($1, $2)", &[&service.name, &service.verifier]).await?;
+    match row.get::<_, Option<String>>(0) {
+        None => Ok(()),
+        Some(refused) => {
+            let reason = format!("names a secret whose username {refused}");
+            Err(BootError::Config(ConfigError { setting: SERVICE_SECRET.into(), reason }).into())
+        }
+    }
 }
 
 /// The numbered lane, the ground excepted: it is laid every time.

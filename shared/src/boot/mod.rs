@@ -5,6 +5,7 @@ mod aws;
 mod call;
 mod config;
 mod context;
+mod custom_resource;
 mod database;
 mod entrance;
 mod function;

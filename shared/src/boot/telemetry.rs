@@ -22,9 +22,15 @@ pub enum Output {
     Stderr,
 }
 
+/// Libraries that write down what passes through them, where they may say everything: events with credentials and addresses,
+/// pre-signed addresses, keys that were opened.
+const DISCREET: [&str; 3] = ["aws_smithy_runtime=info", "h2=info", "lambda_runtime=info"];
+
 /// Starts logging, as `RUST_LOG` says; `default` where it says nothing. A second call changes nothing.
 pub fn start_telemetry(output: Output, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let discreet = DISCREET.iter().filter_map(|directive| directive.parse().ok());
+    let filter = discreet.fold(filter, EnvFilter::add_directive);
     let (writer, person) = match output {
         Output::Stdout => (BoxMakeWriter::new(std::io::stdout), false),
         Output::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError};
@@ -19,7 +20,7 @@ pub struct AuditFault {
 }
 
 /// Every conversion that was taken in, and where it is, at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Accounts {
     /// Conversions that were taken in and that retention left.
     pub keys: i64,
@@ -46,10 +47,48 @@ impl Accounts {
     pub fn balance(&self) -> bool {
         self.keys == self.waiting + self.in_flight + self.held + self.submitted + self.completed + self.failed
     }
+
+    /// Adds those of other conversions; of the faults at most `listed` are kept.
+    pub fn add(&mut self, other: Self, listed: usize) {
+        self.keys += other.keys;
+        self.waiting += other.waiting;
+        self.in_flight += other.in_flight;
+        self.held += other.held;
+        self.submitted += other.submitted;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.faults_total += other.faults_total;
+        self.faults.extend(other.faults);
+        self.faults.truncate(listed);
+    }
+}
+
+/// The proof of accounting of a part of the conversions.
+#[derive(Debug, Clone)]
+pub struct AuditSlice {
+    /// The oldest conversion in it; the next slice ends before. `None`: nothing is left before it.
+    pub reached: Option<ConversionId>,
+    /// What has a smaller id was taken in before this moment, or never will be.
+    pub settled_before: ConversionId,
+    /// What was found.
+    pub accounts: Accounts,
+}
+
+/// A part of the keys, each looked up.
+#[derive(Debug, Clone)]
+pub struct AuditedKeys {
+    /// How many.
+    pub walked: u64,
+    /// Where the next part begins; `None` at the end.
+    pub next_after: Option<Value>,
+    /// Faults, the listed ones included.
+    pub faults_total: u64,
+    /// The first of them.
+    pub faults: Vec<AuditFault>,
 }
 
 impl Store {
-    /// The proof of accounting: the sums, and the first `limit` faults. Walks everything.
+    /// The proof of accounting in one statement: the sums, and the first `limit` faults. Walks everything.
     pub async fn audit_accounts(&self, limit: i32) -> Result<Accounts, StoreError> {
         let row = self
             .query_one(
@@ -58,15 +97,54 @@ impl Store {
                 &[(&limit, Type::INT4)],
             )
             .await?;
-        Ok(Accounts {
-            keys: row.get("keys"),
-            waiting: row.get("waiting"),
-            in_flight: row.get("in_flight"),
-            held: row.get("held"),
-            submitted: row.get("submitted"),
-            completed: row.get("completed"),
-            failed: row.get("failed"),
-            faults_total: row.get("faults_total"),
+        accounts(&row)
+    }
+
+    /// The proof of accounting of `conversions` of them: those with the newest ids before `before`, and not before `since`.
+    pub async fn audit_slice(
+        &self,
+        before: Option<ConversionId>,
+        since: Option<ConversionId>,
+        conversions: i32,
+        limit: i32,
+    ) -> Result<AuditSlice, StoreError> {
+        let (before, since) = (before.map(|id| id.0), since.map(|id| id.0));
+        let row = self
+            .query_one(
+                "select reached, settled_before, keys, waiting, in_flight, held, submitted, completed, failed, \
+                 faults_total, faults from relay.audit_slice($1, $2, $3, $4)",
+                &[
+                    (&before, Type::INT8),
+                    (&since, Type::INT8),
+                    (&conversions, Type::INT4),
+                    (&limit, Type::INT4),
+                ],
+            )
+            .await?;
+        Ok(AuditSlice {
+            reached: row.get::<_, Option<i64>>("reached").map(ConversionId),
+            settled_before: ConversionId(row.get("settled_before")),
+            accounts: accounts(&row)?,
+        })
+    }
+
+    /// Looks up the conversions of `keys` keys, from where the last part ended.
+    pub async fn audit_keys(
+        &self,
+        after: Option<&Value>,
+        keys: i32,
+        limit: i32,
+    ) -> Result<AuditedKeys, StoreError> {
+        let row = self
+            .query_one(
+                "select walked, next_after, faults_total, faults from relay.audit_keys($1, $2, $3)",
+                &[(&after, Type::JSONB), (&keys, Type::INT4), (&limit, Type::INT4)],
+            )
+            .await?;
+        Ok(AuditedKeys {
+            walked: u64::from(row.get::<_, i32>("walked").unsigned_abs()),
+            next_after: row.get("next_after"),
+            faults_total: row.get::<_, i64>("faults_total").unsigned_abs(),
             faults: faults(row.get("faults"))?,
         })
     }
@@ -84,6 +162,20 @@ impl Store {
             })
             .collect())
     }
+}
+
+fn accounts(row: &Row) -> Result<Accounts, StoreError> {
+    Ok(Accounts {
+        keys: row.get("keys"),
+        waiting: row.get("waiting"),
+        in_flight: row.get("in_flight"),
+        held: row.get("held"),
+        submitted: row.get("submitted"),
+        completed: row.get("completed"),
+        failed: row.get("failed"),
+        faults_total: row.get("faults_total"),
+        faults: faults(row.get("faults"))?,
+    })
 }
 
 fn faults(listed: Value) -> Result<Vec<AuditFault>, StoreError> {

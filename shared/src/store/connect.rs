@@ -31,7 +31,7 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Connections of one process. A run needs one for each upload that settles while others claim; more would only
 /// crowd the server.
-const POOL_SIZE: usize = 8;
+pub const POOL_SIZE: usize = 8;
 
 /// A connection that was not used for so long is looked at first: a server that restarted or a function that was frozen
 /// leaves connections that are dead without knowing it. Within a run none rests for so long.

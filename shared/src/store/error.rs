@@ -55,6 +55,11 @@ impl Said {
         Self { message: message.to_owned(), code }
     }
 
+    /// What the database said, where it was the database that failed the call.
+    pub fn of(error: &tokio_postgres::Error) -> Option<Self> {
+        error.as_db_error().map(Self::new)
+    }
+
     /// The SQLSTATE.
     pub fn code(&self) -> &str {
         &self.code

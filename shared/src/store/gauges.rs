@@ -73,7 +73,7 @@ pub struct Gauge {
     pub circuit: Option<String>,
     /// When it is probed next.
     pub next_probe_at: Option<Timestamp>,
-    /// Why the group is held.
+    /// Why the group is held, or `SITE_REMOVED`.
     pub hold_code: Option<String>,
     /// When anything was last settled.
     pub last_settled_at: Option<Timestamp>,
@@ -94,6 +94,21 @@ impl Gauge {
         self.approximate.iter().any(|name| name == figure)
     }
 }
+
+impl Gauge {
+    /// Why the group is held, where that is anything to mend: a site that was removed is no longer held.
+    pub fn hold(&self) -> Option<&str> {
+        self.hold_code.as_deref().filter(|code| *code != REMOVED)
+    }
+
+    /// Whether its site was removed.
+    pub fn is_removed(&self) -> bool {
+        self.hold_code.as_deref() == Some(REMOVED)
+    }
+}
+
+/// The hold of a site that was removed.
+const REMOVED: &str = "SITE_REMOVED";
 
 impl Store {
     /// Takes the figures anew, with those of the `groups` (0 to 10,000) worst groups of each provider; says how many

@@ -37,10 +37,10 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-pub use audit::{Accounts, AuditFault};
+pub use audit::{Accounts, AuditFault, AuditSlice, AuditedKeys};
 pub use cancel::{Cancel, Cancelled};
 pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
-pub use connect::{DatabaseConfig, Login, Logins, connect_once};
+pub use connect::{DatabaseConfig, Login, Logins, POOL_SIZE, connect_once};
 pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::{Deployment, TaskQuiet};
 pub use enqueue::{EnqueueResult, Enqueued, NewConversion};

@@ -7,12 +7,15 @@ use tokio_postgres::types::Type;
 use super::{Store, StoreError, count, total};
 use crate::domain::{ProviderKey, SiteId};
 
-/// A day that was counted.
+/// A day of more outcomes is counted by the hour: some seconds of work at once.
+const OUTCOMES: i32 = 1_000_000;
+
+/// A day that was counted, or an hour of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tallied {
-    /// Groups in which something happened.
-    pub groups: u64,
-    /// Days of the window that are still to be counted.
+    /// Hours of the day that are still to be counted.
+    pub hours_left: u64,
+    /// Other days of the window that are.
     pub days_left: u64,
 }
 
@@ -51,14 +54,18 @@ pub struct Score {
 }
 
 impl Store {
-    /// Counts the oldest day of the last `window_days` (1 to 3,650) that is over and was not counted; `None` where each is.
-    pub async fn tally_deliveries(&self, window_days: i32) -> Result<Option<Tallied>, StoreError> {
+    /// Counts the oldest day of the last `window_days` (1 to 3,650) that is over and was not counted, or an hour of a very full
+    /// one; `None` where each is.
+    pub async fn tally_hours(&self, window_days: i32) -> Result<Option<Tallied>, StoreError> {
         let rows = self
-            .query("select groups, days_left from relay.tally_deliveries($1)", &[(&window_days, Type::INT4)])
+            .query(
+                "select hours_left, days_left from relay.tally_hours($1, $2)",
+                &[(&window_days, Type::INT4), (&OUTCOMES, Type::INT4)],
+            )
             .await?;
         Ok(rows
             .first()
-            .map(|row| Tallied { groups: count(row, "groups"), days_left: count(row, "days_left") }))
+            .map(|row| Tallied { hours_left: count(row, "hours_left"), days_left: count(row, "days_left") }))
     }
 
     /// Writes the score of every group, or of one site's, from the days that were counted.

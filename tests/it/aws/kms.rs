@@ -8,6 +8,7 @@ use tests::world::{World, credentials};
 use uuid::Uuid;
 
 use super::on;
+use super::way::Way;
 use crate::functions::{answer, invoke, start};
 
 fn worker() -> Value {
@@ -142,6 +143,31 @@ async fn throttling_is_waited_out_and_silence_ends_the_run_and_burns_nothing() -
     assert_eq!(world.context.store.read_holds(None, None, 10).await?, []);
     aws.mend();
     assert_eq!(answer(&mut throttled, event).await?["completed"], json!(1));
+    world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn what_passes_within_a_second_is_tried_again_within_the_run() -> anyhow::Result<()> {
+    let (world, aws, key, mut seed) = world().await?;
+    let site = put_site(&mut seed).await?;
+    world.enqueue_many(site, "sale", "ok", 4).await?;
+    let event = json!({ "mode": "cron", "limit": 1 });
+
+    for code in ["KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException"] {
+        aws.refuse_times(DECRYPT, code, 2);
+        let mut runner = runner(&aws, &world, &key).await?;
+        assert_eq!(answer(&mut runner, event.clone()).await?["completed"], json!(1), "{code}");
+    }
+    let kms = aws.environment().into_iter().find(|(name, _)| *name == "AWS_ENDPOINT_URL").unwrap().1;
+    let way = Way::to(kms.rsplit_once(':').unwrap().1).await?;
+    way.close_next(2);
+    let over = format!("http://127.0.0.1:{}", way.port());
+    let away = [("VAULT_KEY", ""), ("KMS_KEY_ID", key.as_str()), ("AWS_ENDPOINT_URL", over.as_str())];
+    let mut runner = start("runner", &on(&aws, &world, &away)).await?;
+    assert_eq!(answer(&mut runner, event).await?["completed"], json!(1), "connections that break");
+
+    assert_eq!(world.statuses().await?, "COMPLETED 4");
+    assert_eq!(world.number("select count(*) from relay.task_runs where status <> 'DONE'").await?, 0);
     world.assert_accounted_for().await
 }
 

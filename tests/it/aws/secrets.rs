@@ -1,8 +1,11 @@
 //! Secrets Manager: two values are good at once, what is known serves while it is away, and a rotated password is no failure.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::aws::{Aws, READ_SECRET};
 use tests::lambda::{Invocation, LambdaProcess};
+use tests::skew::Skew;
 use tests::world::World;
 
 use super::connections::Server;
@@ -112,5 +115,106 @@ async fn a_rotated_database_password_is_picked_up_without_a_failed_run() -> anyh
     let Invocation::Failed(error) = invoke(&mut runner, worker()).await? else { panic!("it logged in") };
     assert!(error.to_string().contains("password authentication failed"), "{error}");
     assert!(!error.to_string().contains("two"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_to_be_had_for_a_moment_costs_no_run() -> anyhow::Result<()> {
+    let (world, aws, server) = (World::new().await?, Aws::start().await?, Server::with_passwords().await?);
+    server.sql("alter role relay_service password 'one'").await?;
+    let secret = aws.secret(&server.secret("one")).await?;
+    let settings = on(&aws, &world, &[("DATABASE_URL", ""), ("DATABASE_SECRET_ID", &secret)]);
+
+    for code in ["InternalServiceError", "ThrottlingException"] {
+        aws.refuse_times(READ_SECRET, code, 2);
+        let mut cold = start("runner", &settings).await?;
+        answer(&mut cold, worker()).await?;
+    }
+    assert_eq!(aws.calls(READ_SECRET), 6);
+
+    // Away for longer, it is told of, and the same process goes on once it is back.
+    aws.refuse(READ_SECRET, "ThrottlingException");
+    let mut cold = start("runner", &settings).await?;
+    let Invocation::Failed(error) = invoke(&mut cold, worker()).await? else { panic!("it knew the login") };
+    assert!(error.to_string().contains("Secrets Manager gave no answer for DATABASE_SECRET_ID"), "{error}");
+    aws.mend();
+    answer(&mut cold, worker()).await?;
+    assert_eq!(server.number("select count(*) from relay.task_runs where status = 'DONE'").await?, 3);
+    Ok(())
+}
+
+/// Waits until secrets were read so often: what is read behind a call is read after its answer.
+async fn until_read(aws: &Aws, times: usize) -> anyhow::Result<()> {
+    let read = async {
+        while aws.calls(READ_SECRET) < times {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(10), read).await?)
+}
+
+#[tokio::test]
+async fn a_value_past_its_time_serves_once_more_while_the_new_one_is_read_behind_the_call()
+-> anyhow::Result<()> {
+    let (world, aws, skew) = (World::new().await?, Aws::start().await?, Skew::new()?);
+    let cron = aws.secret("first").await?;
+    let mut settings = on(&aws, &world, &[("CRON_SECRET", ""), ("CRON_SECRET_ID", &cron)]);
+    settings.extend(skew.environment()?);
+    let mut runner = start("runner", &settings).await?;
+    let shown = |secret: &str| json!({ "x-cron-secret": secret });
+    assert_eq!(status(&mut runner, shown("first")).await?, 200);
+    aws.rotate(&cron, "second").await?;
+    aws.rotate(&cron, "third").await?;
+
+    skew.set(4 * 60)?;
+    assert_eq!(status(&mut runner, shown("first")).await?, 200);
+    assert_eq!(aws.calls(READ_SECRET), 2, "each stage once in five minutes");
+    skew.set(6 * 60)?;
+    assert_eq!(status(&mut runner, shown("first")).await?, 200);
+    until_read(&aws, 4).await?;
+
+    // What was read behind that call is what is known now.
+    assert_eq!(status(&mut runner, shown("third")).await?, 200);
+    assert_eq!(status(&mut runner, shown("second")).await?, 200);
+    assert_eq!(status(&mut runner, shown("first")).await?, 401);
+    assert_eq!(aws.calls(READ_SECRET), 4);
+
+    // And it serves for as long as it cannot be read anew.
+    aws.refuse(READ_SECRET, "AccessDeniedException");
+    for minutes in [12, 18] {
+        skew.set(minutes * 60)?;
+        assert_eq!(status(&mut runner, shown("third")).await?, 200);
+    }
+    until_read(&aws, 6).await?;
+    assert_eq!(status(&mut runner, shown("third")).await?, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cold_start_asks_for_the_doors_secret_and_the_databases_at_the_same_time() -> anyhow::Result<()> {
+    let (world, aws, server) = (World::new().await?, Aws::start().await?, Server::with_passwords().await?);
+    server.sql("alter role relay_service password 'one'").await?;
+    let (cron, database) = (aws.secret("first").await?, aws.secret(&server.secret("one")).await?);
+    let settings = on(
+        &aws,
+        &world,
+        &[
+            ("CRON_SECRET", ""),
+            ("CRON_SECRET_ID", &cron),
+            ("DATABASE_URL", ""),
+            ("DATABASE_SECRET_ID", &database),
+        ],
+    );
+    let mut runner = start("runner", &settings).await?;
+    // Two stages of the door's, and the database's.
+    aws.answer_together(READ_SECRET, 3);
+
+    assert_eq!(status(&mut runner, json!({ "x-cron-secret": "first" })).await?, 200);
+
+    assert_eq!(aws.calls(READ_SECRET), 3);
+    // Who shows nothing is turned away before anything is asked for.
+    let mut cold = start("runner", &settings).await?;
+    assert_eq!(status(&mut cold, json!({ "x-vercel-cron": "1" })).await?, 401);
+    assert_eq!(aws.calls(READ_SECRET), 3);
     Ok(())
 }

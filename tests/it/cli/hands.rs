@@ -134,6 +134,8 @@ async fn a_site_is_taken_off_and_its_door_says_so() {
 
     let unsaid = relay.run(&["site", "remove", "--site", &id]).await;
     let removed = relay.run(&["site", "remove", "--site", &id, "--yes", "--json"]).await;
+    relay.run(&["tasks", "run", "gauges"]).await;
+    let status = relay.run(&["status"]).await;
     let file = relay.file("late.ndjson", lines(&[good(site, "late", json!({}))]));
     let (summary, code) = relay.enqueue(&file).await;
     let unknown =
@@ -151,6 +153,8 @@ async fn a_site_is_taken_off_and_its_door_says_so() {
     assert!(summary["errors"][0]["reason"].as_str().unwrap().contains("was removed"), "{summary}");
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert!(again.stdout.contains("was removed before"), "{again:?}");
+    let line = status.stdout.lines().find(|line| line.contains(&id)).unwrap_or_default();
+    assert!(line.contains("removed") && !line.contains("good") && !line.contains("held"), "{status:?}");
     world.assert_accounted_for().await.unwrap();
 }
 

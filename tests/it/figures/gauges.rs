@@ -224,6 +224,8 @@ async fn a_site_that_was_removed_is_neither_held_nor_silent_and_scores_are_as_th
 
     assert_eq!((all(&before).held_groups, all(&before).silent_groups), (1, 4));
     assert_eq!((all(&after).held_groups, all(&after).silent_groups), (0, 3));
+    assert!(of_site(&after, bare).is_removed() && of_site(&after, bare).hold().is_none());
+    assert!(!of_site(&before, bare).is_removed() && of_site(&before, bare).hold().is_some());
     let score = |gauge: &Gauge| gauge.score.map(|score| score.to_string());
     assert_eq!(score(of_site(&after, well)).as_deref(), Some("77.5"));
     assert_eq!(score(of_site(&after, bare)), None);

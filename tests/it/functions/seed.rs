@@ -20,7 +20,7 @@ fn request() -> Value {
 #[tokio::test]
 async fn it_seals_credentials_and_echoes_none() -> anyhow::Result<()> {
     let world = World::new().await?;
-    let mut seed = start("seed", &world.environment()).await?;
+    let mut seed = start("seed", &with(&world, &[("RUST_LOG", "trace")])).await?;
 
     let answer = answer(&mut seed, request()).await?;
 

@@ -1,4 +1,4 @@
-//! What ends by hand, by time and by night costs what it takes and not what waits or was delivered.
+//! What ends by hand, by time and by night, and what is proven, costs what it takes and not what waits or was delivered.
 
 use tests::database::Database;
 use tests::world::migrated_database;
@@ -25,6 +25,8 @@ async fn filled(groups: &str) -> anyhow::Result<(Database, Client, Explained)> {
         "select from relay.cancel_conversions(gen_random_uuid(), null, null, 1000)",
         "select from relay.erase_person(null, 1000)",
         "select from relay.sweep_removed_sites(null, 1000)",
+        "select from relay.audit_slice(null, null, 1000, 0)",
+        "select from relay.audit_keys(null, 1000, 0)",
     ] {
         for _ in 0..6 {
             connection.query(call, &[]).await?;
@@ -93,5 +95,29 @@ async fn a_day_is_counted_without_a_walk_through_history() -> anyhow::Result<()>
     let read = plans.rows_read("conversion_outcome");
     assert!(read > 0.0 && read < 20_000.0, "{read} outcomes read for a day's {a_day}");
     assert!(plans.rows_read("conversion_2") < 10_000.0, "{} read", plans.rows_read("conversion_2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slice_of_the_proof_costs_what_it_holds() -> anyhow::Result<()> {
+    let (_database, sql, mut connection) = filled("100").await?;
+    let middle = "select conversion_id from relay.conversion order by 1 offset 50000 limit 1";
+    let middle: i64 = sql.query_one(middle, &[]).await?.get(0);
+
+    let slice = "select keys, faults_total from relay.audit_slice($1, null, $2, 0)";
+    let (found, of_slice) = connection.query(slice, &[&middle, &STEP]).await?;
+    let keys =
+        "select walked, faults_total from relay.audit_keys('{\"external_id\":\"\",\"group_id\":0}', $1, 0)";
+    let (walked, of_keys) = connection.query(keys, &[&STEP]).await?;
+
+    assert_eq!((found[0].get::<_, i64>(0), found[0].get::<_, i64>(1)), (STEP.into(), 0));
+    assert_eq!((walked[0].get::<_, i32>(0), walked[0].get::<_, i64>(1)), (STEP, 0));
+    for (name, plans) in [("slice", of_slice), ("keys", of_keys)] {
+        for table in ["conversion_2", "conversion_key", "conversion_outcome"] {
+            let read = plans.rows_read(table);
+            // The slice looks for where it ends, and then reads its conversions twice.
+            assert!(read <= 3.0 * f64::from(STEP) + 1.0, "{name} reads {read} of {table}");
+        }
+    }
     Ok(())
 }

@@ -141,6 +141,11 @@ impl Caller {
         // A thousand conversions may be of a thousand groups: it may read them all, but nothing that waits.
         let what = format!("{whose}: enqueue");
         faults.extend(self::faults(&what, &enqueued, BATCH as usize, &["ready", "conversion"]));
+        // As many as are planned for in general, and one alone.
+        for few in [16, 1] {
+            let enqueued = self.enqueue(site, few).await?;
+            faults.extend(self::faults(&what, &enqueued, few, &["ready", "conversion", "delivery_group"]));
+        }
         Ok(faults)
     }
 }

@@ -1,7 +1,14 @@
 //! The proof of accounting: it sees what is wrong, adds up, and is one aggregate over everything.
 
+use std::time::Duration;
+
+use anyhow::ensure;
 use serde_json::{Value, json};
+use shared::engine::Bounds;
+use shared::engine::tasks::audit;
+use shared::store::Accounts;
 use tests::world::World;
+use tokio_postgres::Client;
 
 /// Conversions in every place there is.
 async fn all_over(world: &World) -> anyhow::Result<()> {
@@ -26,6 +33,126 @@ async fn keys_are_what_waits_flies_is_held_or_ended() -> anyhow::Result<()> {
     assert_eq!((accounts.keys, accounts.waiting, accounts.in_flight, accounts.held), (21, 5, 0, 3));
     assert_eq!((accounts.submitted, accounts.completed, accounts.failed), (6, 5, 2));
     assert!(accounts.balance() && accounts.faults_total == 0, "{accounts:?}");
+    Ok(())
+}
+
+/// The sums of slices of so many conversions, and the faults that they and the keys' walk find.
+async fn in_slices(sql: &Client, conversions: i32) -> anyhow::Result<([i64; 7], Vec<String>)> {
+    let (mut sums, mut found, mut before, mut after) = ([0; 7], Vec::new(), None::<i64>, None::<Value>);
+    let mut note = |faults: Value| {
+        let fault = |fault: &Value| fault["fault"].as_str().unwrap_or_default().to_owned();
+        found.extend(faults.as_array().into_iter().flatten().map(fault));
+    };
+    let slice = "select reached, keys, waiting, in_flight, held, submitted, completed, failed, faults_total, faults \
+                 from relay.audit_slice($1, null, $2, 50)";
+    loop {
+        let row = sql.query_one(slice, &[&before, &conversions]).await?;
+        let listed: Value = row.get("faults");
+        ensure!(
+            row.get::<_, i64>("faults_total") == listed.as_array().map_or(0, Vec::len) as i64,
+            "{listed}"
+        );
+        note(listed);
+        for (place, sum) in sums.iter_mut().enumerate() {
+            *sum += row.get::<_, i64>(place + 1);
+        }
+        before = row.get("reached");
+        if before.is_none() {
+            break;
+        }
+    }
+    loop {
+        let walk = "select next_after, faults from relay.audit_keys($1, $2, 50)";
+        let row = sql.query_one(walk, &[&after, &conversions]).await?;
+        note(row.get("faults"));
+        after = row.get("next_after");
+        if after.is_none() {
+            return Ok((sums, found));
+        }
+    }
+}
+
+#[tokio::test]
+async fn slices_of_any_size_add_up_to_the_whole() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    all_over(&world).await?;
+    let whole = world.context.store.audit_accounts(10).await?;
+    let Accounts { keys, waiting, in_flight, held, submitted, completed, failed, .. } = whole;
+
+    for conversions in [1, 2, 5, 20, 21, 22, 1_000] {
+        let (sums, faults) = in_slices(&world.sql, conversions).await?;
+
+        assert_eq!(sums, [keys, waiting, in_flight, held, submitted, completed, failed], "{conversions}");
+        assert_eq!(faults, [""; 0], "{conversions}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slice_ends_where_it_is_told_to() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    all_over(&world).await?;
+    let fifth = "select conversion_id from relay.conversion order by conversion_id desc offset 4 limit 1";
+    let fifth: i64 = world.sql.query_one(fifth, &[]).await?.get(0);
+
+    let slice = "select reached, keys from relay.audit_slice(null, $1, 10, 0)";
+    let row = world.sql.query_one(slice, &[&fifth]).await?;
+
+    assert_eq!((row.get::<_, Option<i64>>("reached"), row.get::<_, i64>("keys")), (None, 5));
+    Ok(())
+}
+
+async fn audited(world: &World, bounds: Bounds) -> anyhow::Result<audit::Answer> {
+    let reply = audit::run(&world.context, &audit::Request::default(), bounds).await?;
+    reply.answer().ok_or_else(|| anyhow::anyhow!("it was skipped"))
+}
+
+fn bounds() -> Bounds {
+    Bounds::after(Duration::from_secs(60))
+}
+
+async fn checkpoint(world: &World) -> anyhow::Result<Option<Value>> {
+    let kept = "select checkpoint from relay.task_state where task_key = 'audit'";
+    Ok(world.sql.query_one(kept, &[]).await?.get(0))
+}
+
+#[tokio::test]
+async fn a_night_goes_on_where_the_last_one_ended_after_what_came_since() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    all_over(&world).await?;
+    let ids = "select conversion_id from relay.conversion order by conversion_id";
+    let ids: Vec<i64> = world.sql.query(ids, &[]).await?.iter().map(|row| row.get(0)).collect();
+    // As if a night had proven those from the fourth up to the fifteenth; one of them is lost since, and so is the second.
+    let left = json!({ "up_to": ids[15], "down_to": ids[3], "conversions": false, "keys": null });
+    let keep = "update relay.task_state set checkpoint = $1 where task_key = 'audit'";
+    anyhow::ensure!(world.sql.execute(keep, &[&left]).await? == 1);
+    for lost in [ids[1], ids[5]] {
+        world.sql.execute("delete from relay.conversion_key where conversion_id = $1", &[&lost]).await?;
+    }
+
+    let second = audited(&world, bounds()).await?;
+    let third = audited(&world, bounds()).await?;
+
+    assert_eq!((second.total, second.errors_total, second.finished), (8, 1, true), "{second:?}");
+    assert_eq!((third.total, third.errors_total, third.finished), (19, 2, true), "{third:?}");
+    assert_eq!(checkpoint(&world).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_night_that_is_over_before_the_new_is_proven_is_not_done() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    all_over(&world).await?;
+    let over = bounds();
+    over.shutdown.cancel();
+
+    let cut = audited(&world, over).await?;
+    let whole = audited(&world, bounds()).await?;
+
+    let done = "select status from relay.task_runs where task_key = 'audit' order by run_id";
+    let done: Vec<String> = world.sql.query(done, &[]).await?.iter().map(|row| row.get(0)).collect();
+    assert_eq!((cut.finished, cut.total, whole.finished, whole.total), (false, 0, true, 21), "{done:?}");
+    assert!(cut.ok, "nothing was found wrong");
     Ok(())
 }
 
@@ -101,12 +228,42 @@ async fn every_kind_of_fault_is_found() -> anyhow::Result<()> {
         world.sql.batch_execute(&format!("begin; {hand}")).await?;
         let row =
             world.sql.query_one("select faults_total, faults from relay.audit_accounts(50)", &[]).await?;
+        let (_, walked) = in_slices(&world.sql, 4).await?;
         world.sql.batch_execute("rollback").await?;
+
+        // What stands without its conversion or key is seen from both sides.
+        let kinds = walked.iter().collect::<std::collections::BTreeSet<_>>().len();
+        assert!(walked.iter().any(|found| found == fault) && kinds <= 2, "{hand}: {walked:?}");
+        assert!(
+            walked.iter().filter(|found| *found == fault).count() == times as usize,
+            "{hand}: {walked:?}"
+        );
 
         let faults: Value = row.get(1);
         assert_eq!((row.get::<_, i64>(0), &faults[0]["fault"]), (times, &json!(fault)), "{hand}: {faults}");
     }
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn a_key_of_another_conversion_is_found_from_both_sides() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    all_over(&world).await?;
+    let turn = "update relay.conversion_key set conversion_id = (\
+                  select conversion_id from relay.conversion_key where external_id = 'bad-0'\
+                ) where external_id = 'good-3'";
+    world.sql.batch_execute(turn).await?;
+
+    let whole = world.context.store.audit_accounts(10).await?;
+    let (sums, mut walked) = in_slices(&world.sql, 4).await?;
+
+    let mut kinds: Vec<_> = whole.faults.iter().map(|fault| fault.fault.as_str()).collect();
+    kinds.sort_unstable();
+    walked.sort_unstable();
+    assert_eq!(kinds, ["a conversion of several keys", "a conversion without its key"]);
+    assert_eq!(walked, ["a conversion without its key", "a key of another conversion"]);
+    assert_eq!(sums[0], 20, "one conversion has no key");
+    Ok(())
 }
 
 #[tokio::test]

@@ -2,14 +2,8 @@
 
 use serde_json::json;
 use shared::boot::{migrate, open_context};
-use tests::database::{Database, Template};
-use tests::world::{World, config, migrated_database};
-
-static EMPTY: Template = Template::new("empty");
-
-async fn empty_database() -> anyhow::Result<Database> {
-    EMPTY.fresh_database(|_| async { Ok(()) }).await
-}
+use tests::database::Database;
+use tests::world::{World, config, empty_database, migrated_database};
 
 fn settings(database: &Database, environment: &str) -> shared::boot::Config {
     config([

@@ -87,6 +87,44 @@ async fn a_second_run_changes_nothing_and_a_night_reads_one_day() -> anyhow::Res
 }
 
 #[tokio::test]
+async fn a_full_day_is_counted_by_the_hour_and_comes_to_the_same() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let site = world.site(json!({})).await?;
+    let later = world.site(json!({ "transport": "data_manager" })).await?;
+    world.enqueue_many(site, "bad", "error.UNPARSEABLE_GCLID", 20).await?;
+    world.enqueue_many(later, "later", "ok", 30).await?;
+    world.run_worker().await?;
+    world.let_pass("5 hours").await?;
+    world.confirm().await?;
+    world.enqueue_many(site, "good", "ok", 10).await?;
+    world.run_worker().await?;
+    let spread = "begin; set local session_replication_role = replica; update relay.conversion_outcome \
+                  set recorded_at = recorded_at - conversion_id % 5 * interval '1 hour'; commit";
+    world.sql.batch_execute(spread).await?;
+    let day = "select to_jsonb(array_agg(delivery_day order by day, group_id)) from relay.delivery_day";
+    let tally = "select hours_left, days_left from relay.tally_hours(3, $1, date_trunc('day', now(), 'UTC') + interval '26 hours')";
+    let mut counted = Vec::new();
+    for outcomes in [1_000_000, 5] {
+        world.sql.batch_execute("delete from relay.scored_day; delete from relay.delivery_day").await?;
+        let mut calls = 0;
+        loop {
+            let told = world.sql.query(tally, &[&outcomes]).await?;
+            let Some(row) = told.first() else { break };
+            calls += 1;
+            anyhow::ensure!(row.get::<_, i32>("hours_left") < 24 && calls < 100, "{row:?}");
+            world.sql.query("select from relay.recompute_scores(180, null)", &[]).await?;
+        }
+        counted.push((calls, world.sql.query_one(day, &[]).await?.get::<_, serde_json::Value>(0)));
+    }
+
+    assert_eq!(counted[0].1, counted[1].1);
+    assert!(counted[0].0 == 3 && counted[1].0 > 5, "calls: {} and {}", counted[0].0, counted[1].0);
+    assert_eq!(world.number("select sum(delivered)::bigint from relay.delivery_day").await?, 40);
+    assert_eq!(world.number("select sum(failed)::bigint from relay.delivery_day").await?, 20);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_goes_again_has_not_ended() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;

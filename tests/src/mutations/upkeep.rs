@@ -11,7 +11,7 @@ const TAKE_IN: &str = "enqueue/take_in_offline_conversions";
 const RELEASE: &str = "holds/release_some_holds";
 const PUT: &str = "credentials/put_provider_credentials";
 const EXPIRE: &str = "expiry/expire_waiting_conversions";
-const TALLY: &str = "score/tally_deliveries";
+const TALLY: &str = "score/tally_hours";
 const LEFTOVERS: &str = "prune/prune_leftovers";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -208,10 +208,17 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         TALLY,
         "counts a day a second time",
         "upkeep::scores::a_second_run_changes_nothing_and_a_night_reads_one_day",
-        &[edit(
-            "    where not exists (select from relay.scored_day where scored_day.day = given.day::date)\n",
-            "",
-        )],
+        &[
+            edit("scored_day.hours = 24)", "false)"),
+            edit("  if v_hours = 24 then", "  if false then"),
+            edit("  v_from := v_day + v_hours * interval '1 hour';", "  v_from := v_day;"),
+        ],
+    ),
+    mutation(
+        TALLY,
+        "counts an hour of a full day twice",
+        "upkeep::scores::a_full_day_is_counted_by_the_hour_and_comes_to_the_same",
+        &[edit("  v_from := v_day + v_hours * interval '1 hour';", "  v_from := v_day;")],
     ),
     mutation(
         LEFTOVERS,

@@ -95,9 +95,9 @@ impl Work for Scoring {
         let (store, answer) = (&running.context.store, &mut self.answer);
         let window = i32::try_from(answer.window_days)?;
         while !running.is_over() {
-            let Some(day) = store.tally_deliveries(window).await? else { break };
-            answer.days += 1;
-            answer.days_left = day.days_left;
+            let Some(day) = store.tally_hours(window).await? else { break };
+            answer.days += u64::from(day.hours_left == 0);
+            answer.days_left = day.days_left + u64::from(day.hours_left > 0);
         }
         let scored = store.recompute_scores(window, self.site).await?;
         answer.ok = true;
