@@ -40,7 +40,7 @@ pub const SLOTS: u32 = 10;
 /// pace of the others leaves room for it.
 pub const BURST_OF_MINUTE: u32 = 10;
 /// See [`BURST_OF_MINUTE`].
-pub const BURST_OF_DAY: u32 = 2;
+pub const BURST_OF_DAY: u32 = 5;
 
 /// Seconds before a receipt is asked for first: `relay.settle_claimed_conversions` has it, which a test compares.
 pub const RECEIPT_AFTER: f64 = 1_800.0;

@@ -11,12 +11,12 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
   -- The generic cell rate algorithm, once for the minute and once for the day. A tenth of the minute's requests may go at
-  -- once, and half of the day's; the pace of the others leaves room for that burst, so that no window of 60 s or 24 h,
+  -- once, and a fifth of the day's; the pace of the others leaves room for that burst, so that no window of 60 s or 24 h,
   -- wherever it begins, holds more than its limit. Paces are rounded up to the microsecond that timestamps can tell.
   with window_limit (name, requests, seconds, burst, full_at) as (
     values
       ('minute', p_quota.per_minute, 60, greatest(1, p_quota.per_minute / 10), p_quota.minute_at),
-      ('day', p_quota.per_day, 86400, greatest(1, p_quota.per_day / 2), p_quota.day_at)
+      ('day', p_quota.per_day, 86400, greatest(1, p_quota.per_day / 5), p_quota.day_at)
   ), paced as (
     select
       window_limit.name,
