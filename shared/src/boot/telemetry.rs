@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -22,17 +22,20 @@ pub enum Output {
     Stderr,
 }
 
-/// Starts logging, as `RUST_LOG` says; `default` where it says nothing. A second call changes nothing.
+/// Starts logging, as `RUST_LOG` says: levels, each for everything or for a target (`info,hyper=debug`); `default` where it
+/// says nothing, or nothing that can be read. A second call changes nothing.
 pub fn start_telemetry(output: Output, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.trim().is_empty());
+    let said = said.and_then(|said| said.parse::<Targets>().ok());
+    let filter = said.or_else(|| default.parse().ok()).unwrap_or_default();
     let (writer, person) = match output {
         Output::Stdout => (BoxMakeWriter::new(std::io::stdout), false),
         Output::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
     };
     // Somebody who started logging before us, as a test harness may, keeps what is there.
     let _ = if person {
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-        logs.with_target(false).compact().try_init().ok()
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).compact();
+        tracing_subscriber::registry().with(filter).with(lines).try_init().ok()
     } else {
         tracing_subscriber::registry().with(filter).with(JsonLines::new(writer)).try_init().ok()
     };
