@@ -1,8 +1,10 @@
 //! Benchmarks, one command each. Each starts its own durable PostgreSQL and measures its peers in the same run.
 
 mod claim;
+mod cold;
 mod enqueue;
 mod fairness;
+mod function;
 mod ingest;
 mod long_life;
 mod memory;
@@ -89,6 +91,12 @@ enum Benchmark {
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
     },
+    /// Cold starts of the release binaries, their memory and their zips, beside a Node function.
+    Cold {
+        /// Starts of each.
+        #[arg(long, default_value_t = 20)]
+        starts: usize,
+    },
     /// All of them, but for the long life.
     All {
         /// Also 10 million rows in 10,000 groups.
@@ -139,9 +147,10 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<()> {
     let server = Server::start(looks).await?;
     let peers = match what {
-        Benchmark::WholePath { .. } | Benchmark::Enqueue { .. } | Benchmark::All { .. } => {
-            install_peers().await
-        }
+        Benchmark::WholePath { .. }
+        | Benchmark::Enqueue { .. }
+        | Benchmark::Cold { .. }
+        | Benchmark::All { .. } => install_peers().await,
         Benchmark::Claim { .. }
         | Benchmark::Fairness { .. }
         | Benchmark::Ingest { .. }
@@ -158,11 +167,13 @@ async fn measure(what: Benchmark, record: bool, looks: Looks) -> anyhow::Result<
         Benchmark::Fairness { rows } => vec![shown(fairness::run(server, rows).await?)?],
         Benchmark::Memory { rows } => vec![shown(memory::run(server, rows).await?)?],
         Benchmark::LongLife { rows } => vec![shown(long_life::run(server, rows).await?)?],
+        Benchmark::Cold { starts } => vec![shown(cold::run(server, peer, starts).await?)?],
         Benchmark::All { full } => vec![
             shown(whole_path::run(server, peer, 100_000).await?)?,
             shown(enqueue::run(server, peer, 100_000).await?)?,
             shown(ingest::run(server, 2_000).await?)?,
             shown(memory::run(server, 200_000).await?)?,
+            shown(cold::run(server, peer, 20).await?)?,
             shown(fairness::run(server, 1_000_000).await?)?,
             shown(claim::run(server, claim::Sizes::of(full)).await?)?,
         ],

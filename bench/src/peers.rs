@@ -9,13 +9,14 @@ use tokio::process::Command;
 use crate::worker::Worker;
 
 /// What is installed, with exact versions.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("package.json", include_str!("../peers/package.json")),
     ("package-lock.json", include_str!("../peers/package-lock.json")),
     ("worker.mjs", include_str!("../peers/worker.mjs")),
     ("graphile.mjs", include_str!("../peers/graphile.mjs")),
     ("pgboss.mjs", include_str!("../peers/pgboss.mjs")),
     ("per_row.mjs", include_str!("../peers/per_row.mjs")),
+    ("function.mjs", include_str!("../peers/function.mjs")),
 ];
 
 /// The oldest that graphile-worker 0.18 runs on.
@@ -53,6 +54,13 @@ impl Peers {
         let versions =
             format!("graphile-worker 0.18.0, pg-boss 12.35.0, pg 8.23.1 on node {}.{}", version.0, version.1);
         Ok(Self { folder, node, versions })
+    }
+
+    /// A function for Lambda; whoever starts it says where the Runtime API is.
+    pub(crate) fn function(&self) -> Command {
+        let mut command = Command::new(&self.node);
+        command.current_dir(&self.folder).arg("function.mjs");
+        command
     }
 
     /// Starts a peer's script; it fills its own database.

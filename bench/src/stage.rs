@@ -91,6 +91,11 @@ impl Stage {
         Ok(())
     }
 
+    /// The environment of a program that is to work on this stage.
+    pub(crate) fn settings(&self) -> &HashMap<&'static str, String> {
+        &self.settings
+    }
+
     /// A child process of this program for a part of it.
     pub(crate) async fn child(&self, arguments: &[&str]) -> anyhow::Result<Worker> {
         child(arguments, &self.settings).await

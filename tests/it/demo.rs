@@ -82,6 +82,21 @@ fn the_demo_accounts_for_every_conversion_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_demo_of_aws_answers_every_event_as_it_should_and_leaves_nothing_behind() {
+    let theatre = Theatre::new();
+
+    let output = theatre.demo(&["--aws", "--json"]).output().unwrap();
+
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(theatre.left_behind(), Vec::<String>::new());
+    let demo: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../events")).unwrap().count();
+    assert_eq!(demo["events"].as_array().unwrap().len(), files);
+    assert!(demo["events"].as_array().unwrap().iter().all(|event| event["ok"] == true), "{demo}");
+    assert!(demo["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{demo}");
+}
+
+#[test]
 fn a_demo_that_is_stopped_by_a_signal_leaves_nothing_behind() {
     let theatre = Theatre::new();
     let demo = theatre.demo(&[]).spawn().unwrap();

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::Context as _;
+use relay_cli::python::environment;
 use relay_cli::serve::OPENAPI;
 use serde_json::{Value, json};
 use shared::boot::functions;
 use shared::engine::{Tasks, Turns};
 use tests::binaries::target_folder;
 use tests::front::request;
-use tests::python::environment;
 use tests::served::ServeProcess;
 use tests::world::{CRON_SECRET, World};
 use tokio::process::Command;
@@ -56,8 +56,9 @@ async fn a_tester_that_goes_by_the_document_finds_nothing() -> anyhow::Result<()
     let site = world.site(json!({})).await?;
     let (_, key) = world.context.access.add_ingest_key(site).await?.context("the site has room for a key")?;
     let served = ServeProcess::start(&world.environment(), &[]).await?;
-    let programs =
-        tokio::task::spawn_blocking(|| environment("openapi", "openapi/requirements.txt")).await??;
+    let pins = include_str!("../openapi/requirements.txt");
+    let made = || target_folder().and_then(|target| environment(&target, "openapi", pins));
+    let programs = tokio::task::spawn_blocking(made).await??;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi");
     // It writes down what it tried; that is not for the sources.
     let notes = target_folder()?.join("tmp/openapi");

@@ -1,12 +1,10 @@
 //! AWS for tests: moto's KMS and Secrets Manager behind a front that counts calls, and answers itself where moto is wrong.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -14,15 +12,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use relay_cli::moto::{ACCESS_KEY, Moto, REGION, SECRET_KEY};
 use serde_json::{Value, json};
 use shared::providers::http::build_client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::python::environment;
-
-const SERVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/aws/serve.py");
+use crate::binaries::target_folder;
 
 /// Unwraps a data key.
 pub const DECRYPT: &str = "TrentService.Decrypt";
@@ -37,32 +34,10 @@ pub const READ_SECRET: &str = "secretsmanager.GetSecretValue";
 const INTERNAL: [&str; 4] =
     ["KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException", "InternalServiceError"];
 
-const REGION: &str = "eu-central-1";
-
-/// This process's moto. It ends when the pipe closes: with the process, however that ends.
-struct Moto {
-    url: String,
-    _child: Child,
-    _open: ChildStdin,
-}
-
-impl Moto {
-    fn start() -> anyhow::Result<Self> {
-        let mut command = Command::new(environment("aws", "aws/requirements.txt")?.join("python"));
-        // Isolated: the caller's PYTHONPATH and own packages are not what was pinned.
-        command.arg("-I").arg(SERVE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().context("start moto")?;
-        let open = child.stdin.take().context("hold moto's standard input")?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("read moto's port")?).read_line(&mut line)?;
-        let port: u16 = line.trim().parse().context("moto did not start")?;
-        Ok(Self { url: format!("http://127.0.0.1:{port}/"), _child: child, _open: open })
-    }
-}
-
 fn moto() -> anyhow::Result<&'static Moto> {
-    static MOTO: LazyLock<Result<Moto, String>> =
-        LazyLock::new(|| Moto::start().map_err(|error| format!("{error:#}")));
+    static MOTO: LazyLock<Result<Moto, String>> = LazyLock::new(|| {
+        target_folder().and_then(|target| Moto::start(&target)).map_err(|error| format!("{error:#}"))
+    });
     MOTO.as_ref().map_err(|error| anyhow!(error.clone()))
 }
 
@@ -98,7 +73,7 @@ struct Refusal {
 impl Aws {
     /// A front of its own.
     pub async fn start() -> anyhow::Result<Self> {
-        let moto = tokio::task::spawn_blocking(moto).await.context("start moto")??.url.clone();
+        let moto = tokio::task::spawn_blocking(moto).await.context("start moto")??.url().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
         let url = format!("http://{}", listener.local_addr()?);
         let client = build_client(Duration::from_secs(10))?;
@@ -122,8 +97,8 @@ impl Aws {
         vec![
             ("AWS_ENDPOINT_URL", self.front.url.clone()),
             ("AWS_REGION", REGION.to_owned()),
-            ("AWS_ACCESS_KEY_ID", "AKIAFORTESTSANDNOTHING".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "for-tests-and-for-nothing-else".to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
         ]
     }
 
@@ -161,53 +136,27 @@ impl Aws {
 
     /// A new symmetric key: its ARN.
     pub async fn key(&self) -> anyhow::Result<String> {
-        let made =
-            self.call("kms", "TrentService.CreateKey", json!({ "KeyUsage": "ENCRYPT_DECRYPT" })).await?;
-        Ok(made["KeyMetadata"]["Arn"].as_str().context("moto answers no ARN")?.to_owned())
+        moto()?.key().await
     }
 
     /// A new secret: its ARN.
     pub async fn secret(&self, value: &str) -> anyhow::Result<String> {
-        let name = uuid::Uuid::new_v4().to_string();
-        let secret =
-            json!({ "Name": name, "SecretString": value, "ClientRequestToken": uuid::Uuid::new_v4() });
-        let made = self.call("secretsmanager", "secretsmanager.CreateSecret", secret).await?;
-        Ok(made["ARN"].as_str().context("moto answers no ARN")?.to_owned())
+        moto()?.secret(value).await
     }
 
     /// Puts a new value in the place of a secret's, which becomes the one before.
     pub async fn rotate(&self, secret: &str, value: &str) -> anyhow::Result<()> {
-        let new =
-            json!({ "SecretId": secret, "SecretString": value, "ClientRequestToken": uuid::Uuid::new_v4() });
-        self.call("secretsmanager", "secretsmanager.PutSecretValue", new).await.map(drop)
+        moto()?.rotate(secret, value).await
     }
 
     /// The plaintext of a wrapped key under this encryption context, or the error's code.
     pub async fn decrypt(&self, wrapped: &[u8], context: Value) -> anyhow::Result<Result<Vec<u8>, String>> {
         let asked = json!({ "CiphertextBlob": STANDARD.encode(wrapped), "EncryptionContext": context });
-        let (status, answer) = self.ask("kms", DECRYPT, asked).await?;
+        let (status, answer) = moto()?.ask("kms", DECRYPT, asked).await?;
         Ok(match status {
             200 => Ok(STANDARD.decode(answer["Plaintext"].as_str().unwrap_or_default())?),
             _ => Err(answer["__type"].as_str().unwrap_or_default().to_owned()),
         })
-    }
-
-    async fn call(&self, service: &str, target: &str, body: Value) -> anyhow::Result<Value> {
-        let (status, answer) = self.ask(service, target, body).await?;
-        ensure!(status == 200, "{target}: {answer}");
-        Ok(answer)
-    }
-
-    /// Straight at moto, uncounted. It looks at the region and the service of a signature, and not at the signature.
-    async fn ask(&self, service: &str, target: &str, body: Value) -> anyhow::Result<(u16, Value)> {
-        let credential = format!("AKIAFORTESTSANDNOTHING/20261122/{REGION}/{service}/aws4_request");
-        let authorization =
-            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0");
-        let request = self.front.client.post(&self.front.moto).header("x-amz-target", target);
-        let request = request.header("authorization", authorization);
-        let answer = request.header("content-type", "application/x-amz-json-1.1").body(body.to_string());
-        let answer = answer.send().await.context("reach moto")?;
-        Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await?)?))
     }
 }
 

@@ -10,7 +10,6 @@ pub mod fuzz;
 pub mod lambda;
 pub mod mutations;
 pub mod proto;
-pub mod python;
 pub mod served;
 pub mod skew;
 pub mod trial;

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Context, anyhow, ensure};
+use relay_cli::python::{environment, told};
 use serde_json::{Value, json};
 
-use crate::python::{environment, told};
+use crate::binaries::target_folder;
 
 const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto/check.py");
 
@@ -78,7 +79,8 @@ fn run_check(arguments: &[&str], input: String) -> anyhow::Result<String> {
 fn python() -> anyhow::Result<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {
-        let programs = environment("proto", "proto/requirements.txt");
+        let programs = target_folder()
+            .and_then(|target| environment(&target, "proto", include_str!("../proto/requirements.txt")));
         programs.map(|programs| programs.join("python")).map_err(|error| format!("{error:#}"))
     });
     python.as_deref().map_err(|error| anyhow!(error.clone()))

@@ -5,6 +5,7 @@
 //! accounts for every conversion. It needs nothing but this repository, changes nothing outside its own folder, and
 //! leaves neither a process nor a file behind.
 
+mod aws;
 mod check;
 mod circuit;
 mod door;
@@ -27,6 +28,7 @@ use shared::engine::tasks::{confirm, recover, upload};
 use shared::store::ConversionCount;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use aws::{Answered, AwsDemo, run as run_on_aws};
 pub use check::Check;
 pub use circuit::CircuitSeen;
 pub use door::Door;

@@ -21,6 +21,7 @@ mod account;
 mod binaries;
 mod debian;
 mod folder;
+mod passwords;
 mod pooler;
 
 pub use pooler::ThrowawayPooler;

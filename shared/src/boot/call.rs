@@ -167,8 +167,15 @@ pub(super) fn writable(fields: Map<String, Value>) -> Result<Map<String, Value>,
     }
 }
 
+/// What is told as a deadline below this is no time of ours: `cargo lambda watch` tells 600,000 of every event, which is how
+/// long there is in the place of until when. <https://github.com/cargo-lambda/cargo-lambda>, 1.9.2, read 2026-11-22.
+const EARLIEST_DEADLINE_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// Milliseconds of the epoch, as Lambda tells its deadline, on our clock.
 pub(super) fn until(deadline_ms: u64) -> std::time::Duration {
+    if deadline_ms < EARLIEST_DEADLINE_MS {
+        return std::time::Duration::from_millis(deadline_ms);
+    }
     let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
     std::time::Duration::from_millis(deadline_ms.saturating_sub(now))
 }

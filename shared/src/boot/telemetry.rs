@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -24,24 +24,37 @@ pub enum Output {
 
 /// Libraries that write down what passes through them, where they may say everything: events with credentials and addresses,
 /// pre-signed addresses, keys that were opened.
-const DISCREET: [&str; 3] = ["aws_smithy_runtime=info", "h2=info", "lambda_runtime=info"];
+const DISCREET: [&str; 3] = ["aws_smithy_runtime", "h2", "lambda_runtime"];
 
-/// Starts logging, as `RUST_LOG` says; `default` where it says nothing. A second call changes nothing.
+/// Starts logging, as `RUST_LOG` says: levels, each for everything or for a target (`info,hyper=debug`); `default` where it
+/// says nothing, or nothing that can be read. A second call changes nothing.
 pub fn start_telemetry(output: Output, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let discreet = DISCREET.iter().filter_map(|directive| directive.parse().ok());
-    let filter = discreet.fold(filter, EnvFilter::add_directive);
+    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.trim().is_empty());
+    let read = said.as_deref().map(str::parse::<Targets>);
+    let (filter, unread) = match read {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (default.parse().unwrap_or_default(), Some(error)),
+        None => (default.parse().unwrap_or_default(), None),
+    };
+    let discreet = filter.default_level().map_or(LevelFilter::INFO, |level| level.min(LevelFilter::INFO));
+    let filter = filter.with_targets(DISCREET.map(|target| (target, discreet)));
     let (writer, person) = match output {
         Output::Stdout => (BoxMakeWriter::new(std::io::stdout), false),
         Output::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
     };
     // Somebody who started logging before us, as a test harness may, keeps what is there.
     let _ = if person {
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-        logs.with_target(false).compact().try_init().ok()
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).compact();
+        tracing_subscriber::registry().with(filter).with(lines).try_init().ok()
     } else {
         tracing_subscriber::registry().with(filter).with(JsonLines::new(writer)).try_init().ok()
     };
+    if let Some(error) = unread {
+        warn!(
+            error = format!("{error:#}"),
+            "RUST_LOG must be levels such as info or info,hyper=debug: {default} is taken"
+        );
+    }
 }
 
 /// Starts telling figures where the settings want it; the first call in a process decides, for all of it.
