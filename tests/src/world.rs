@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::boot::{Config, migrate, open_context};
 use shared::delivery::ItemAnswer;
 use shared::domain::{ConversionInput, ProviderKey, RunId, Secret, SiteId};
+use shared::engine::tasks::audit::prove;
 use shared::engine::tasks::{confirm, probe_credentials, recover, upload};
 use shared::engine::{Bounds, Context, Fields, Reply};
 use shared::providers::http::build_client;
@@ -257,8 +258,13 @@ impl World {
 
     /// The proof of accounting; every test that moves conversions ends with it.
     pub async fn assert_accounted_for(&self) -> anyhow::Result<()> {
-        let faults = self.context.store.audit_conversions().await?;
+        let store = &self.context.store;
+        let faults = store.audit_conversions().await?;
         anyhow::ensure!(faults.is_empty(), "{faults:?}");
+        // Slice by slice it must come to the same.
+        let (whole, slices) = (store.audit_accounts(1).await?, prove(store, 1).await?);
+        anyhow::ensure!(slices.faults.is_empty(), "{slices:?}");
+        anyhow::ensure!(json!(whole) == json!(slices), "{whole:?} in one, {slices:?} in slices");
         let deadlocks = self.database.deadlocks()?;
         anyhow::ensure!(deadlocks.is_empty(), "{deadlocks:?}");
         Ok(())

@@ -290,7 +290,7 @@ fn figures(plan: &Plan) -> Vec<Vec<String>> {
                 short(database.storage_gib),
                 plan.input.retention_days,
                 database.class.name,
-                if database.is_too_large { ", which is not enough" } else { "" }
+                too_small(&database.too_small.names())
             ),
         ),
         row(
@@ -339,5 +339,14 @@ fn short(number: f64) -> String {
         number if number >= 10.0 || number == number.round() => format!("{}", (number * 10.0).round() / 10.0),
         number if number >= 0.01 => format!("{number:.2}"),
         number => format!("{number:.4}"),
+    }
+}
+
+/// What even the largest of is not enough.
+fn too_small(what: &[&str]) -> String {
+    if what.is_empty() {
+        String::new()
+    } else {
+        format!("; too small even at its largest: {}", what.join(", "))
     }
 }

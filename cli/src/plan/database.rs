@@ -110,8 +110,27 @@ pub struct Database {
     pub iops_bought: f64,
     /// The smallest class that does.
     pub class: Class,
-    /// Whether even the largest class, volume and number of operations do not.
-    pub is_too_large: bool,
+    /// Of what even the largest is not enough.
+    pub too_small: TooSmall,
+}
+
+/// Of what even the largest is not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TooSmall {
+    /// The instance.
+    pub class: bool,
+    /// Its volume.
+    pub volume: bool,
+    /// The volume's operations each second.
+    pub operations: bool,
+}
+
+impl TooSmall {
+    /// Their names.
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [("class", self.class), ("volume", self.volume), ("operations a second", self.operations)];
+        all.into_iter().filter_map(|(name, is_short)| is_short.then_some(name)).collect()
+    }
 }
 
 impl Database {
@@ -156,7 +175,11 @@ impl Database {
             iops_at_peak: iops,
             iops_bought: (iops.min(IOPS_MAX) - free).max(0.0).ceil(),
             class: class.unwrap_or(largest),
-            is_too_large: class.is_none() || storage > STORAGE_MAX || iops > IOPS_MAX,
+            too_small: TooSmall {
+                class: class.is_none(),
+                volume: storage > STORAGE_MAX,
+                operations: iops > IOPS_MAX,
+            },
         }
     }
 }

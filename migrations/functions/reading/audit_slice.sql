@@ -57,7 +57,7 @@ begin
     select said.conversion_id, said.known, said.seq, said.latest, said.place_seq
     from relay.conversion_said as said
     where said.conversion_id >= v_from and said.conversion_id < v_to
-  ), summed as (
+  ), told as (
     select
       said.conversion_id,
       pg_catalog.sum(said.known) as known,
@@ -67,6 +67,32 @@ begin
       pg_catalog.max(said.place_seq) as place_seq
     from said
     group by said.conversion_id
+  ), summed as (
+    -- The whole key of ready is known of what goes on: what waits elsewhere in there is for relay.audit_ready to find.
+    select
+      told.conversion_id, told.known + 1024 * coalesce(waiting.rows, 0) as known, told.outcomes, told.first_seq, told.latest,
+      greatest(told.place_seq, waiting.seq) as place_seq
+    from told
+    left join lateral (
+      select pg_catalog.count(*) as rows, pg_catalog.max(ready.seq) as seq
+      from (
+        select conversion.group_id, conversion.due_at
+        from relay.conversion
+        where conversion.conversion_id = told.conversion_id
+        limit 1
+      ) as conversion
+      left join lateral (
+        select outcome.next_attempt_at
+        from relay.conversion_outcome as outcome
+        where outcome.conversion_id = told.conversion_id and outcome.seq = told.latest / 4
+        limit 1
+      ) as latest on true
+      join relay.ready
+        on ready.group_id = conversion.group_id
+        and ready.band in (0, 1)
+        and ready.next_attempt_at = coalesce(latest.next_attempt_at, conversion.due_at)
+        and ready.conversion_id = told.conversion_id
+    ) as waiting on coalesce(told.latest % 4, 0) = 0
   ), account as materialized (
     select
       summed.*,
@@ -131,6 +157,8 @@ comment on function relay.audit_slice is
   'with the newest ids, and none before p_since. reached: the oldest id of the slice, where the next one ends; null where '
   'nothing is left before it. settled_before: what has a smaller id was taken in before, or never will be. The sums, and '
   'the first p_limit (0 to 1000) faults, are those of relay.audit_accounts, but for keys without their conversion, which '
-  'relay.audit_keys finds. Costs the slice, and a walk through what waits. Raises CR001 for bad arguments.';
+  'relay.audit_keys finds, and rows of relay.ready that should not be there, which relay.audit_ready does. Costs the slice. A week '
+  'that is dropped while it is read is gone at once, whatever the moment: ask again before you believe a fault. Raises CR001 for '
+  'bad arguments.';
 
 grant execute on function relay.audit_slice to relay_service, relay_operator;

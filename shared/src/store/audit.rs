@@ -74,15 +74,15 @@ pub struct AuditSlice {
     pub accounts: Accounts,
 }
 
-/// A part of the keys, each looked up.
+/// A part of what waits, or of the keys, each looked up.
 #[derive(Debug, Clone)]
-pub struct AuditedKeys {
+pub struct AuditedPart {
     /// How many.
     pub walked: u64,
     /// Where the next part begins; `None` at the end.
     pub next_after: Option<Value>,
     /// Faults, the listed ones included.
-    pub faults_total: u64,
+    pub faults_total: i64,
     /// The first of them.
     pub faults: Vec<AuditFault>,
 }
@@ -128,23 +128,41 @@ impl Store {
         })
     }
 
+    /// Looks up the histories of `rows` conversions that wait, from where the last part ended.
+    pub async fn audit_ready(
+        &self,
+        after: Option<&Value>,
+        rows: i32,
+        limit: i32,
+    ) -> Result<AuditedPart, StoreError> {
+        let sql = "select walked, next_after, faults_total, faults from relay.audit_ready($1, $2, $3)";
+        self.audit_part(sql, after, rows, limit).await
+    }
+
     /// Looks up the conversions of `keys` keys, from where the last part ended.
     pub async fn audit_keys(
         &self,
         after: Option<&Value>,
         keys: i32,
         limit: i32,
-    ) -> Result<AuditedKeys, StoreError> {
-        let row = self
-            .query_one(
-                "select walked, next_after, faults_total, faults from relay.audit_keys($1, $2, $3)",
-                &[(&after, Type::JSONB), (&keys, Type::INT4), (&limit, Type::INT4)],
-            )
-            .await?;
-        Ok(AuditedKeys {
+    ) -> Result<AuditedPart, StoreError> {
+        let sql = "select walked, next_after, faults_total, faults from relay.audit_keys($1, $2, $3)";
+        self.audit_part(sql, after, keys, limit).await
+    }
+
+    async fn audit_part(
+        &self,
+        sql: &str,
+        after: Option<&Value>,
+        rows: i32,
+        limit: i32,
+    ) -> Result<AuditedPart, StoreError> {
+        let row =
+            self.query_one(sql, &[(&after, Type::JSONB), (&rows, Type::INT4), (&limit, Type::INT4)]).await?;
+        Ok(AuditedPart {
             walked: u64::from(row.get::<_, i32>("walked").unsigned_abs()),
             next_after: row.get("next_after"),
-            faults_total: row.get::<_, i64>("faults_total").unsigned_abs(),
+            faults_total: row.get("faults_total"),
             faults: faults(row.get("faults"))?,
         })
     }

@@ -37,7 +37,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-pub use audit::{Accounts, AuditFault, AuditSlice, AuditedKeys};
+pub use audit::{Accounts, AuditFault, AuditSlice, AuditedPart};
 pub use cancel::{Cancel, Cancelled};
 pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Opened};
 pub use connect::{DatabaseConfig, Login, Logins, POOL_SIZE, connect_once};

@@ -70,7 +70,7 @@ fn tables() -> String {
 }
 
 fn row(text: &mut String, input: &Input, plan: &Plan) {
-    let beyond = if plan.database.is_too_large { " (too small)" } else { "" };
+    let beyond = if plan.database.too_small.names().is_empty() { "" } else { " (too small)" };
     #[allow(clippy::cast_precision_loss)]
     let cells = [
         number(f64::from(input.sites)),

@@ -3,6 +3,7 @@
 use super::{Mutation, edit, mutation};
 
 const SLICE: &str = "reading/audit_slice";
+const READY: &str = "reading/audit_ready";
 const KEYS: &str = "reading/audit_keys";
 
 const KINDS: &str = "store::audit::every_kind_of_fault_is_found";
@@ -22,6 +23,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "walks on below its end",
         END,
         &[edit("conversion.conversion_id >= coalesce(p_since, 0)", "true")],
+    ),
+    mutation(
+        SLICE,
+        "forgets what is on its way in",
+        "store::audit::what_was_on_its_way_in_is_looked_at_by_the_next_night",
+        &[edit("- interval '10 minutes'", "+ interval '10 minutes'")],
+    ),
+    mutation(
+        READY,
+        "believes that what waits should",
+        "store::audit::what_waits_where_it_should_not_is_found",
+        &[edit(
+            "(said.group_id, said.seq, said.due_at) is distinct from",
+            "(said.group_id, said.seq) is distinct from",
+        )],
     ),
     mutation(SLICE, "believes the ledger", KINDS, &[edit("where ledger.one is null", "where false")]),
     mutation(

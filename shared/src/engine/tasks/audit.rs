@@ -1,8 +1,9 @@
 //! The audit: proves every night that every conversion is in exactly one place, and raises the alarm where one is not.
 //!
-//! It walks in slices, the newest first. A history that is longer than a night is proven over some: each begins with what came
-//! since the one before, and goes on where that one ended.
+//! It walks in slices, the newest first: conversions, then what waits, then keys. A history that is longer than a night is proven
+//! over some: each begins with what came since the one before, and goes on where that one ended.
 
+use std::future::Future;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::engine::{
     self, BadRequest, Bounds, Context, Descriptor, Fields, Ran, Reply, Running, Schedule, Scope,
 };
 use crate::engine::{Tally, Task, TaskKey, Trigger, Turns, Work};
-use crate::store::{Accounts, Store, StoreError};
+use crate::store::{Accounts, AuditSlice, AuditedPart, Store, StoreError};
 
 const DESCRIPTOR: Descriptor = Descriptor {
     key: TaskKey::new("audit"),
@@ -27,11 +28,17 @@ const DESCRIPTOR: Descriptor = Descriptor {
 
 const FIELDS: [&str; 2] = ["scheduled_time", "lockId"];
 
-/// Faults that are told one by one; the rest is counted.
-const LISTED: i32 = 20;
+/// Faults of a part that are told one by one, and of a run; the rest is counted.
+const LISTED: i32 = 100;
 
 /// Conversions, or keys, that one call walks through: a second of work where nothing of it is in memory.
 const SLICE: i32 = 20_000;
+
+/// A fault is believed when it is seen so often in a row: a week that is dropped while it is read looks like one.
+const LOOKS: u32 = 3;
+
+/// The form of [`Walk`]: what another one wrote is begun anew.
+const FORM: u32 = 1;
 
 /// What the audit is asked to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,23 +80,44 @@ pub struct Answer {
 
 /// How far the proof of the whole has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Walk {
-    /// What came before this id needs no second look; nothing yet at the very beginning.
+    form: u32,
+    /// What has a smaller id is proven, or in a stretch that is left. Nothing is, at the very beginning.
     up_to: Option<i64>,
-    /// Conversions from here on are proven.
-    down_to: Option<i64>,
-    /// All of them are.
-    conversions: bool,
-    /// Keys up to here are.
-    keys: Option<Value>,
+    /// What is left of the conversions, the newest last.
+    left: Vec<Stretch>,
+    /// What waits is proven up to here, and at the end altogether.
+    ready: Place,
+    /// And so are keys.
+    keys: Place,
 }
 
-/// What came since the last night, which goes first.
-#[derive(Debug, Default)]
-struct Recent {
-    down_to: Option<ConversionId>,
-    settled_before: Option<i64>,
-    proven: bool,
+/// Conversions from `since` on, and before `before`; without bounds: from the oldest, to the newest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stretch {
+    before: Option<i64>,
+    since: Option<i64>,
+}
+
+/// How far a walk through a table has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    #[default]
+    Beginning,
+    After(Value),
+    End,
+}
+
+impl Place {
+    fn after(&self) -> Option<&Value> {
+        match self {
+            Self::After(place) => Some(place),
+            Self::Beginning | Self::End => None,
+        }
+    }
 }
 
 /// The audit as the registry holds it.
@@ -114,14 +142,15 @@ pub async fn run(context: &Context, request: &Request, bounds: Bounds) -> anyhow
 #[derive(Default)]
 struct Auditing {
     walk: Option<Walk>,
-    recent: Recent,
+    /// Whether this run has proven what came since the one before.
+    is_recent_proven: bool,
     accounts: Accounts,
     answer: Answer,
 }
 
 impl Work for Auditing {
     async fn work(&mut self, running: &Running) -> anyhow::Result<()> {
-        let mut walk = self.walk.take().unwrap_or_else(|| read(running.checkpoint.as_ref()));
+        let mut walk = self.walk.take().unwrap_or_else(|| begin(running.checkpoint.as_ref()));
         let walked = self.go_on(running, &mut walk).await;
         self.walk = Some(walk);
         self.answer = Answer { finished: self.answer.finished, ..answer(&self.accounts) };
@@ -141,7 +170,7 @@ impl Work for Auditing {
                 "total": self.answer.total, "faults": self.answer.errors_total, "finished": self.answer.finished,
             }),
             // A night that is too short for the whole history has done its part, if that was all that is new.
-            cut_short: !self.recent.proven,
+            cut_short: !self.is_recent_proven,
             ..Tally::default()
         }
     }
@@ -150,45 +179,51 @@ impl Work for Auditing {
 impl Auditing {
     async fn go_on(&mut self, running: &Running, walk: &mut Walk) -> anyhow::Result<()> {
         let store = &running.context.store;
-        if let Some(up_to) = walk.up_to {
-            while !self.recent.proven {
-                if running.is_over() {
-                    return Ok(());
-                }
-                let since = Some(ConversionId(up_to));
-                let slice = store.audit_slice(self.recent.down_to, since, SLICE, LISTED).await?;
-                self.recent.settled_before.get_or_insert(slice.settled_before.0);
-                self.recent.down_to = slice.reached;
-                self.recent.proven = slice.reached.is_none();
-                self.add(slice.accounts);
-            }
-            walk.up_to = self.recent.settled_before.or(walk.up_to);
-            save(running, walk).await?;
-        }
-        while !walk.conversions {
+        while let Some(stretch) = walk.left.last().cloned() {
             if running.is_over() {
                 return Ok(());
             }
-            let slice = store.audit_slice(walk.down_to.map(ConversionId), None, SLICE, LISTED).await?;
-            self.recent.proven = true;
-            walk.up_to.get_or_insert(slice.settled_before.0);
-            walk.down_to = slice.reached.map(|id| id.0);
-            walk.conversions = slice.reached.is_none();
+            let slice = look(store, &stretch).await?;
+            if stretch.before.is_none() {
+                walk.up_to = walk.up_to.max(Some(slice.settled_before.0));
+            }
+            match slice.reached {
+                Some(reached) => walk.left.last_mut().expect("it was there").before = Some(reached.0),
+                None => _ = walk.left.pop(),
+            }
+            self.is_recent_proven |= slice.reached.is_none();
             self.add(slice.accounts);
             save(running, walk).await?;
         }
-        while !running.is_over() {
-            let part = store.audit_keys(walk.keys.as_ref(), SLICE, LISTED).await?;
-            let faults_total = i64::try_from(part.faults_total)?;
-            self.add(Accounts { faults_total, faults: part.faults, ..Accounts::default() });
-            if part.next_after.is_none() {
-                self.answer.finished = true;
-                running.save_checkpoint(None).await?;
-                break;
+        self.is_recent_proven = true;
+        while walk.ready != Place::End {
+            if running.is_over() {
+                return Ok(());
             }
-            walk.keys = part.next_after;
+            let part = look_again(|| store.audit_ready(walk.ready.after(), SLICE, LISTED)).await?;
+            walk.ready = part.next_after.map_or(Place::End, Place::After);
+            self.add(Accounts {
+                faults_total: part.faults_total,
+                faults: part.faults,
+                ..Accounts::default()
+            });
             save(running, walk).await?;
         }
+        while walk.keys != Place::End {
+            if running.is_over() {
+                return Ok(());
+            }
+            let part = look_again(|| store.audit_keys(walk.keys.after(), SLICE, LISTED)).await?;
+            walk.keys = part.next_after.map_or(Place::End, Place::After);
+            self.add(Accounts {
+                faults_total: part.faults_total,
+                faults: part.faults,
+                ..Accounts::default()
+            });
+            save(running, walk).await?;
+        }
+        self.answer.finished = true;
+        running.save_checkpoint(None).await?;
         Ok(())
     }
 
@@ -203,9 +238,41 @@ impl Auditing {
     }
 }
 
-/// What another version wrote is begun anew.
-fn read(checkpoint: Option<&Value>) -> Walk {
-    checkpoint.and_then(|checkpoint| serde_json::from_value(checkpoint.clone()).ok()).unwrap_or_default()
+/// The walk that was begun and what came since; else, or where another version wrote it down, all of it.
+fn begin(checkpoint: Option<&Value>) -> Walk {
+    let known = checkpoint.and_then(|checkpoint| serde_json::from_value::<Walk>(checkpoint.clone()).ok());
+    let known = known.filter(|walk| walk.form == FORM && walk.up_to.is_some());
+    let mut walk = known.unwrap_or_else(|| Walk { form: FORM, ..Walk::default() });
+    walk.left.push(Stretch { before: None, since: walk.up_to });
+    walk
+}
+
+/// One slice of a stretch; where it has a fault, as it is after another look.
+async fn look(store: &Store, stretch: &Stretch) -> Result<AuditSlice, StoreError> {
+    let (before, since) = (stretch.before.map(ConversionId), stretch.since.map(ConversionId));
+    let mut slice = store.audit_slice(before, since, SLICE, LISTED).await?;
+    for _ in 1..LOOKS {
+        if slice.accounts.faults_total == 0 {
+            break;
+        }
+        slice = store.audit_slice(before, since, SLICE, LISTED).await?;
+    }
+    Ok(slice)
+}
+
+/// One part of a table; where it has a fault, as it is after another look.
+async fn look_again<F>(mut ask: impl FnMut() -> F) -> Result<AuditedPart, StoreError>
+where
+    F: Future<Output = Result<AuditedPart, StoreError>>,
+{
+    let mut part = ask().await?;
+    for _ in 1..LOOKS {
+        if part.faults_total == 0 {
+            break;
+        }
+        part = ask().await?;
+    }
+    Ok(part)
 }
 
 async fn save(running: &Running, walk: &Walk) -> anyhow::Result<()> {
@@ -217,19 +284,33 @@ async fn save(running: &Running, walk: &Walk) -> anyhow::Result<()> {
 /// # Errors
 /// The database's.
 pub async fn prove(store: &Store, listed: usize) -> Result<Accounts, StoreError> {
-    let (mut all, mut down_to, mut after) = (Accounts::default(), None, None);
+    let (mut all, mut stretch) = (Accounts::default(), Stretch::default());
     loop {
-        let slice = store.audit_slice(down_to, None, SLICE, LISTED).await?;
+        let slice = look(store, &stretch).await?;
         all.add(slice.accounts, listed);
-        down_to = slice.reached;
-        if down_to.is_none() {
+        match slice.reached {
+            Some(reached) => stretch.before = Some(reached.0),
+            None => break,
+        }
+    }
+    let mut after = None;
+    loop {
+        let part = look_again(|| store.audit_ready(after.as_ref(), SLICE, LISTED)).await?;
+        all.add(
+            Accounts { faults_total: part.faults_total, faults: part.faults, ..Accounts::default() },
+            listed,
+        );
+        after = part.next_after;
+        if after.is_none() {
             break;
         }
     }
     loop {
-        let part = store.audit_keys(after.as_ref(), SLICE, LISTED).await?;
-        let faults_total = i64::try_from(part.faults_total).unwrap_or(i64::MAX);
-        all.add(Accounts { faults_total, faults: part.faults, ..Accounts::default() }, listed);
+        let part = look_again(|| store.audit_keys(after.as_ref(), SLICE, LISTED)).await?;
+        all.add(
+            Accounts { faults_total: part.faults_total, faults: part.faults, ..Accounts::default() },
+            listed,
+        );
         after = part.next_after;
         if after.is_none() {
             return Ok(all);
