@@ -255,3 +255,26 @@ async fn a_program_that_knows_of_no_wait_takes_none_for_a_lost_claim() -> anyhow
     assert_eq!(world.number(opened).await?, 1);
     Ok(())
 }
+
+/// What was booked while half of a day could go at once is not read as a stop for most of a day.
+#[tokio::test]
+async fn of_a_burst_the_same_part_stays_used_when_it_becomes_smaller() -> anyhow::Result<()> {
+    const MIGRATION: &str = include_str!("../../../migrations/0016_slices.sql");
+    let world = World::new().await?;
+    site(&world).await?;
+    world.context.store.put_quota("shared", None, None, Some(100_000)).await?;
+    let three_quarters = 0.75 * 50_000.0 * 86_400.0 / 50_001.0;
+    let booked =
+        format!("update relay.quota set day_at = clock_timestamp() + {three_quarters} * interval '1 s'");
+    world.sql.batch_execute(&booked).await?;
+
+    let (_, change) = MIGRATION.split_once("update relay.quota").expect("the migration changes quotas");
+    world.sql.batch_execute(&format!("update relay.quota{change}")).await?;
+
+    let read = "select used, requests from relay.quota cross join lateral relay.read_budget(quota, clock_timestamp()) \
+                where quota.quota_key = 'shared'";
+    let row = world.sql.query_one(read, &[]).await?;
+    let (used, requests) = (row.get::<_, f64>(0), row.get::<_, i32>(1));
+    assert!((0.74..=0.76).contains(&used) && (4_950..=5_050).contains(&requests), "{used} {requests}");
+    Ok(())
+}
