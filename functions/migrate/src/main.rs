@@ -1,4 +1,5 @@
-//! The `migrate` function: brings the schema to the newest version. Invoked on deploy; it takes no fields.
+//! The `migrate` function: brings the schema to the newest version. Invoked by CloudFormation on deploy, whose event it
+//! answers, or by hand without fields.
 
 use shared::boot::{self, functions::MIGRATE};
 

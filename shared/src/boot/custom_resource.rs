@@ -1,5 +1,6 @@
 //! A custom resource of CloudFormation: its event becomes a request, and however the work ends, its answer is delivered.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::call::told;
-use super::config::Config;
+use super::config::{AppEnv, Config};
 use super::context::BootError;
 use crate::delivery::Deadline;
 use crate::domain::Secret;
@@ -147,13 +148,18 @@ impl CustomResource {
         let (status, data, failure) = match done {
             Ok(data) => ("SUCCESS", Some(data).filter(|data| !data.is_null()), None),
             Err(failure) => {
-                let failure = told(&failure);
+                let refused = if is_refused_login(&failure) {
+                    "the database refused the login or its password: "
+                } else {
+                    ""
+                };
+                let failure = format!("{refused}{}", told(&failure));
                 error!(error = failure, "the migration failed, as CloudFormation is told");
                 ("FAILED", None, Some(failure))
             }
         };
         let (body, reason) = self.body(status, failure.as_deref(), data.as_ref(), &log_place(config))?;
-        self.deliver(&body, deadline).await?;
+        self.deliver(&body, config.app_env(), deadline).await?;
         info!(status, "CloudFormation has its answer");
         Ok(serde_json::json!({ "ok": failure.is_none(), "status": status, "reason": reason }))
     }
@@ -191,8 +197,8 @@ impl CustomResource {
     }
 
     /// Puts it where CloudFormation waits for it. The signature of the address covers the type of the content: there is none.
-    async fn deliver(&self, body: &[u8], deadline: Deadline) -> anyhow::Result<()> {
-        let url = address(&self.answer_to)?;
+    async fn deliver(&self, body: &[u8], app_env: AppEnv, deadline: Deadline) -> anyhow::Result<()> {
+        let url = address(&self.answer_to, app_env)?;
         let client = build_client(DELIVERY_TIMEOUT)?;
         let mut wait = DELIVERY_WAIT;
         for number in 1.. {
@@ -215,14 +221,19 @@ impl CustomResource {
     }
 }
 
-/// Where the answer goes; a wrong address is told without quoting it.
-fn address(url: &Secret) -> anyhow::Result<Url> {
+/// Where the answer goes: S3, or this machine where it is not production. A wrong address is told without quoting it.
+fn address(url: &Secret, app_env: AppEnv) -> anyhow::Result<Url> {
     let url: Url = url.expose().parse().map_err(|_| BadRequest("ResponseURL must be a URL".to_owned()))?;
-    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() == "https" || (url.scheme() == "http" && local) {
+    let host = url.host_str().unwrap_or_default();
+    let is_s3 = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
+    let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]") && app_env != AppEnv::Production;
+    if (url.scheme() == "https" && is_s3) || (url.scheme() == "http" && is_here) {
         Ok(url)
     } else {
-        Err(BadRequest("ResponseURL must be an https URL".to_owned()).into())
+        Err(BadRequest(
+            "ResponseURL must be an https URL of amazonaws.com, where CloudFormation waits".to_owned(),
+        )
+        .into())
     }
 }
 
@@ -243,18 +254,30 @@ where
     }
 }
 
-/// Whether database or Secrets Manager gave no answer.
+/// Whether database or Secrets Manager gave no answer. A login that was refused is an answer: it was asked for anew where it is
+/// kept, and each further try is one more that the server counts.
 fn may_pass(failure: &anyhow::Error) -> bool {
-    failure.chain().any(|cause| {
-        let store = cause.downcast_ref::<StoreError>();
-        let driver = cause.downcast_ref::<tokio_postgres::Error>();
-        let boot = cause.downcast_ref::<BootError>();
-        store.is_some_and(|error| matches!(error, StoreError::Unavailable(_)))
-            || driver.is_some_and(|error| error.as_db_error().is_none())
-            || boot.is_some_and(|error| {
-                matches!(error, BootError::SecretAway { .. } | BootError::Store(StoreError::Unavailable(_)))
-            })
-    })
+    !is_refused_login(failure)
+        && failure.chain().any(|cause| {
+            let store = stored(cause);
+            let driver = cause.downcast_ref::<tokio_postgres::Error>();
+            let boot = cause.downcast_ref::<BootError>();
+            store.is_some_and(|error| matches!(error, StoreError::Unavailable(_)))
+                || driver.is_some_and(|error| error.as_db_error().is_none())
+                || boot.is_some_and(|error| matches!(error, BootError::SecretAway { .. }))
+        })
+}
+
+fn is_refused_login(failure: &anyhow::Error) -> bool {
+    failure.chain().filter_map(stored).any(StoreError::is_refused_login)
+}
+
+/// What the database was to a cause.
+fn stored<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e StoreError> {
+    match cause.downcast_ref::<BootError>() {
+        Some(BootError::Store(error)) => Some(error),
+        Some(_) | None => cause.downcast_ref(),
+    }
 }
 
 /// The work's end, and an error where it panics: whoever waits for an answer gets one then, too.

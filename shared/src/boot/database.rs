@@ -8,7 +8,6 @@ use std::sync::Arc;
 use postgres_protocol::password::scram_sha_256;
 use serde::Deserialize;
 use tracing::warn;
-use zeroize::Zeroizing;
 
 use super::aws::Aws;
 use super::config::{Config, ConfigError};
@@ -57,18 +56,29 @@ pub(super) async fn find_database(config: &Config, aws: &Arc<Aws>) -> Result<Dat
 }
 
 /// The login that programs use, as the migration makes it known to the database.
-#[derive(Clone)]
 pub(super) struct ServiceLogin {
     /// Its name.
     pub(super) name: String,
-    /// What shows that somebody knows its password, and does not tell it: PostgreSQL keeps the same.
-    pub(super) verifier: String,
+    /// Its password.
+    pub(super) password: Secret,
+}
+
+impl ServiceLogin {
+    /// What shows that somebody knows its password, and does not tell it: PostgreSQL keeps the same. Another one each time.
+    pub(super) fn verifier(&self) -> String {
+        scram_sha_256(self.password.expose().as_bytes())
+    }
+
+    /// Whether it is the same login with the same password.
+    pub(super) fn matches(&self, other: &Self) -> bool {
+        self.name == other.name && self.password.matches(other.password.expose())
+    }
 }
 
 /// The setting that names the secret of the service's login.
 pub(super) const SERVICE_SECRET: &str = "DATABASE_SERVICE_SECRET_ID";
 
-/// Reads the login that `DATABASE_SERVICE_SECRET_ID` names; nothing where it is not set.
+/// Reads the login that `DATABASE_SERVICE_SECRET_ID` names, as Secrets Manager has it now; nothing where it is not set.
 ///
 /// # Errors
 /// [`BootError::Config`] by the name of the setting; [`BootError::SecretAway`].
@@ -79,21 +89,21 @@ pub(super) async fn find_service_login(
     #[derive(Deserialize)]
     struct Read {
         username: String,
-        password: String,
+        password: Secret,
     }
     let Some(id) = config.get(SERVICE_SECRET) else { return Ok(None) };
     let secret = Arc::new(KeptSecret::new(SERVICE_SECRET, id, Values::Current, Arc::clone(aws)));
     let texts = secret.texts().await?;
     // The parser's own message would quote the text.
     let read: Option<Read> = texts.first().and_then(|text| serde_json::from_str(text.expose()).ok());
-    let Some(Read { username: name, password }) = read.filter(|read| !read.password.is_empty()) else {
+    let Some(Read { username: name, password }) = read.filter(|read| !read.password.expose().is_empty())
+    else {
         return Err(secret.wrong("names a secret that is not as RDS writes it: {\"username\",\"password\"}"));
     };
-    let password = Zeroizing::new(password);
-    if name.contains('\0') || password.contains('\0') {
+    if name.contains('\0') || password.expose().contains('\0') {
         return Err(secret.wrong("names a secret with the character NUL, which no login has"));
     }
-    Ok(Some(ServiceLogin { name, verifier: scram_sha_256(password.as_bytes()) }))
+    Ok(Some(ServiceLogin { name, password }))
 }
 
 fn wrong(setting: &'static str, reason: impl Into<String>) -> ConfigError {

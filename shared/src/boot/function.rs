@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::authentication::Secrets;
 use super::aws::Aws;
 use super::call::Call;
 use super::config::{AppEnv, Config};
-use super::context::open_context_with;
+use super::context::{BootError, open_context_with};
 use super::health::Health;
 use crate::engine::{Context, Pulse};
 
@@ -119,6 +119,8 @@ pub struct Boot {
     pub(super) health: Health,
     pub(super) aws: Arc<Aws>,
     context: OnceCell<Context>,
+    /// Why the context did not open beside a call that has not asked for it yet.
+    failed_beside: Mutex<Option<BootError>>,
 }
 
 impl Boot {
@@ -126,7 +128,8 @@ impl Boot {
     pub fn new(config: Config) -> Self {
         let aws = Arc::default();
         let secrets = Secrets::read(&config, &aws);
-        Self { config, secrets, health: Health::default(), aws, context: OnceCell::new() }
+        let (health, context, failed_beside) = (Health::default(), OnceCell::new(), Mutex::default());
+        Self { config, secrets, health, aws, context, failed_beside }
     }
 
     /// The same for a process that lives for a loop: it is ready only while that lives.
@@ -141,18 +144,36 @@ impl Boot {
     /// # Errors
     /// A [`BootError`](super::BootError).
     pub async fn context(&self) -> anyhow::Result<&Context> {
-        Ok(self.context.get_or_try_init(|| open_context_with(&self.config, &self.aws)).await?)
+        let open = || async {
+            match self.replace_failure(None) {
+                Some(failure) => Err(failure),
+                None => open_context_with(&self.config, &self.aws).await,
+            }
+        };
+        Ok(self.context.get_or_try_init(open).await?)
+    }
+
+    fn replace_failure(&self, failure: Option<BootError>) -> Option<BootError> {
+        std::mem::replace(&mut *self.failed_beside.lock().unwrap_or_else(PoisonError::into_inner), failure)
     }
 
     /// Sees a call through, and opens the context while the call waits for something else: on a cold start the secret of the door
-    /// and that of the database are asked for at the same time. A call that is over opens nothing any more.
+    /// and that of the database are asked for at the same time. A call that is over opens nothing any more, and one that was
+    /// beside a failure is told of it and does not open again: a database that is silent twice outlasts API Gateway's patience.
+    /// One such call at a time.
     pub(super) async fn open_beside<T>(&self, call: impl Future<Output = T>) -> T {
-        let (mut call, opening) = (pin!(call), pin!(self.context()));
-        tokio::select! {
+        let open = || open_context_with(&self.config, &self.aws);
+        let (mut call, opening) = (pin!(call), pin!(self.context.get_or_try_init(open)));
+        let answer = tokio::select! {
             biased;
             answer = &mut call => answer,
-            // Why it does not open is told to the call, which tries again.
-            _ = opening => call.await,
-        }
+            opened = opening => {
+                self.replace_failure(opened.err());
+                call.await
+            }
+        };
+        // The next call opens anew.
+        self.replace_failure(None);
+        answer
     }
 }

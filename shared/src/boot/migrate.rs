@@ -14,11 +14,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
+use super::aws::Aws;
 use super::config::{AppEnv, Config, ConfigError};
 use super::context::{BootError, check_program, install_tls, registry};
 use super::database::{SERVICE_SECRET, ServiceLogin, find_database, find_service_login};
 use crate::engine::Tasks;
-use crate::store::connect_once;
+use crate::store::{DatabaseConfig, connect_once};
 
 /// Every file of `migrations/`, by its path there, in order.
 const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
@@ -47,6 +48,9 @@ const OWNER: &str = "owner.sql";
 const TRIES: u32 = 40;
 const WAIT: Duration = Duration::from_millis(500);
 
+/// How often a secret may change while its password is set.
+const LOGIN_TRIES: u32 = 3;
+
 /// Partitions are made this far ahead.
 const WEEKS_AHEAD: i32 = 8;
 
@@ -63,7 +67,7 @@ pub struct Migrated {
     pub partitions: i32,
     /// The newest numbered file that is applied.
     pub schema: String,
-    /// The login of the service whose password was set, where a secret names one.
+    /// The login of the service, where a secret names one: the database knows it and its password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_login: Option<String>,
 }
@@ -77,8 +81,10 @@ pub struct Migrated {
 pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     install_tls();
     let aws = Arc::default();
+    // A secret of the service that cannot be used is told before anything is done.
     let (database, service) = tokio::join!(find_database(config, &aws), find_service_login(config, &aws));
-    let (database, service) = (database?, service?);
+    let database = database?;
+    service?;
     let mut client = connect_once(&database).await?;
     let mut done = Migrated { ok: true, schema: NEWEST_MIGRATION.to_owned(), ..Migrated::default() };
 
@@ -94,13 +100,47 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     } else {
         apply(config, &mut client, &mut done).await?;
     }
-    if let Some(service) = service {
-        let_it_settle(&mut client, |tx| Box::pin(set_service_login(tx, service.clone())))
-            .await
-            .context("the service's login")?;
-        done.service_login = Some(service.name);
-    }
+    done.service_login = keep_service_login(config, &aws, &database, &mut client).await?;
     Ok(done)
+}
+
+/// Sees to it that the service can log in with what its secret says by now. A password that is good stays as it is: whoever copied
+/// its verifier, as a pooler does, can go on with it.
+async fn keep_service_login(
+    config: &Config,
+    aws: &Arc<Aws>,
+    database: &DatabaseConfig,
+    client: &mut Client,
+) -> anyhow::Result<Option<String>> {
+    for _ in 0..LOGIN_TRIES {
+        let Some(login) = find_service_login(config, aws).await? else { return Ok(None) };
+        put_service_login(database, client, &login).await.context("the service's login")?;
+        // It may have been rotated meanwhile, and then what stands in the database is too old.
+        let now = find_service_login(config, aws).await?;
+        if now.is_none_or(|now| now.matches(&login)) {
+            return Ok(Some(login.name));
+        }
+    }
+    bail!(
+        "the service's login: its secret changed {LOGIN_TRIES} times while its password was set: deploy again"
+    )
+}
+
+async fn put_service_login(
+    database: &DatabaseConfig,
+    client: &mut Client,
+    login: &ServiceLogin,
+) -> anyhow::Result<()> {
+    let name = &login.name;
+    let_it_settle(client, |tx| Box::pin(set_service_login(tx, name.clone(), None))).await?;
+    match connect_once(&database.with_login(name, &login.password)).await {
+        Ok(_) => Ok(()),
+        Err(refused) if refused.is_refused_login() => {
+            let verifier = Some(login.verifier());
+            let_it_settle(client, |tx| Box::pin(set_service_login(tx, name.clone(), verifier.clone()))).await
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Both lanes, and what the newest schema has to hold.
@@ -143,10 +183,13 @@ async fn register_tasks(tx: &Transaction<'_>, keys: Vec<String>) -> anyhow::Resu
     Ok(())
 }
 
-/// As the login that migrates and not as `relay_owner`: only the one may make logins.
-async fn set_service_login(tx: &Transaction<'_>, service: ServiceLogin) -> anyhow::Result<()> {
-    let row =
-        tx.query_one("select relay.set_service_login($1, $2)", &[&service.name, &service.verifier]).await?;
+/// As the login that migrates and not as `relay_owner`: only the one may make logins. Without a verifier the password stays.
+async fn set_service_login(
+    tx: &Transaction<'_>,
+    name: String,
+    verifier: Option<String>,
+) -> anyhow::Result<()> {
+    let row = tx.query_one("select relay.set_service_login($1, $2)", &[&name, &verifier]).await?;
     match row.get::<_, Option<String>>(0) {
         None => Ok(()),
         Some(refused) => {

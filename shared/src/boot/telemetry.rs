@@ -23,7 +23,7 @@ pub enum Output {
 }
 
 /// Libraries that write down what passes through them, where they may say everything: events with credentials and addresses,
-/// pre-signed addresses, keys that were opened.
+/// pre-signed addresses, keys that were opened. `RUST_LOG` lets none of them, nor a part of one, say more than `info`.
 const DISCREET: [&str; 3] = ["aws_smithy_runtime", "h2", "lambda_runtime"];
 
 /// Starts logging, as `RUST_LOG` says: levels, each for everything or for a target (`info,hyper=debug`); `default` where it
@@ -36,8 +36,9 @@ pub fn start_telemetry(output: Output, default: &str) {
         Some(Err(error)) => (default.parse().unwrap_or_default(), Some(error)),
         None => (default.parse().unwrap_or_default(), None),
     };
-    let discreet = filter.default_level().map_or(LevelFilter::INFO, |level| level.min(LevelFilter::INFO));
-    let filter = filter.with_targets(DISCREET.map(|target| (target, discreet)));
+    let capped = Targets::new().with_default(LevelFilter::TRACE);
+    // A filter of its own: whoever names a part of one of them would win over a level in the same filter.
+    let capped = capped.with_targets(DISCREET.map(|target| (target, LevelFilter::INFO)));
     let (writer, person) = match output {
         Output::Stdout => (BoxMakeWriter::new(std::io::stdout), false),
         Output::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
@@ -45,9 +46,9 @@ pub fn start_telemetry(output: Output, default: &str) {
     // Somebody who started logging before us, as a test harness may, keeps what is there.
     let _ = if person {
         let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).compact();
-        tracing_subscriber::registry().with(filter).with(lines).try_init().ok()
+        tracing_subscriber::registry().with(filter).with(capped).with(lines).try_init().ok()
     } else {
-        tracing_subscriber::registry().with(filter).with(JsonLines::new(writer)).try_init().ok()
+        tracing_subscriber::registry().with(filter).with(capped).with(JsonLines::new(writer)).try_init().ok()
     };
     if let Some(error) = unread {
         warn!(

@@ -107,6 +107,14 @@ impl DatabaseConfig {
         Self { logins: Some(logins), ..self }
     }
 
+    /// The same database for another login, which is asked for nowhere.
+    #[must_use]
+    pub fn with_login(&self, user: &str, password: &Secret) -> Self {
+        let mut config = self.config.clone();
+        config.user(user).password(password.expose());
+        Self { config, roots: self.roots.clone(), logins: None }
+    }
+
     /// The same, trusting the certificates of this PEM file and no other.
     ///
     /// # Errors

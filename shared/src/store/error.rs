@@ -66,6 +66,14 @@ impl Said {
     }
 }
 
+impl StoreError {
+    /// Whether the server refused who came: the login, its password, or the way it came.
+    pub fn is_refused_login(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        source.downcast_ref::<Said>().is_some_and(|said| said.code().starts_with("28"))
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else {

@@ -314,3 +314,23 @@ async fn a_migration_waits_for_a_database_that_is_late() -> anyhow::Result<()> {
     assert_eq!(answered["Status"], json!("SUCCESS"), "{answered}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_migration_whose_login_is_refused_says_so_at_once() -> anyhow::Result<()> {
+    let (server, s3) = (Server::empty().await?, Bucket::new().await?);
+    server.sql("create role master login password 'right'").await?;
+    server.ask_for_passwords().await?;
+    let way = Way::to(&server.port()).await?;
+    let url = server.url_over(&way).replace("relay_service@", "master:hunter2@");
+    let settings = [("DATABASE_URL", url), ("APP_ENV", "staging".to_owned())];
+    let mut process = start("migrate", &settings).await?;
+
+    answer(&mut process, s3.event("Create", json!({}))).await?;
+
+    let answered = s3.answer()?;
+    let reason = answered["Reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("the database refused the login or its password: "), "{answered}");
+    assert!(reason.contains("28P01") && !reason.contains("hunter2"), "{answered}");
+    assert_eq!(way.said().len(), 1, "each further try is one more refused login");
+    Ok(())
+}

@@ -9,6 +9,7 @@ use tests::skew::Skew;
 use tests::world::World;
 
 use super::connections::Server;
+use super::way::Way;
 use super::{on, replace};
 use crate::functions::{answer, http, invoke, start};
 
@@ -216,5 +217,29 @@ async fn a_cold_start_asks_for_the_doors_secret_and_the_databases_at_the_same_ti
     let mut cold = start("runner", &settings).await?;
     assert_eq!(status(&mut cold, json!({ "x-vercel-cron": "1" })).await?, 401);
     assert_eq!(aws.calls(READ_SECRET), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_beside_a_database_that_does_not_open_is_told_and_does_not_open_it_again() -> anyhow::Result<()>
+{
+    let (world, aws, server) = (World::new().await?, Aws::start().await?, Server::with_passwords().await?);
+    let way = Way::to(&server.port()).await?;
+    let url = server.url_over(&way).replace("relay_service@", "relay_service:wrong@");
+    let cron = aws.secret("first").await?;
+    let settings =
+        on(&aws, &world, &[("CRON_SECRET", ""), ("CRON_SECRET_ID", &cron), ("DATABASE_URL", &url)]);
+    let mut runner = start("runner", &settings).await?;
+
+    for opened in [1, 2] {
+        let (status, body) =
+            http(&mut runner, "POST", CRON, "", json!({ "x-cron-secret": "first" }), None).await?;
+        assert_eq!((status, &body["error"]), (503, &json!("the database cannot be reached")));
+        assert_eq!(way.said().len(), opened, "once for each call");
+    }
+    // Whoever may not come in hears nothing of it.
+    assert_eq!(status(&mut runner, json!({ "x-cron-secret": "second" })).await?, 401);
+    server.sql("alter role relay_service password 'wrong'").await?;
+    assert_eq!(status(&mut runner, json!({ "x-cron-secret": "first" })).await?, 200);
     Ok(())
 }

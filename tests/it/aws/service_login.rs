@@ -1,7 +1,10 @@
 //! The login of the programs: the migration makes it known to the database, by a secret and without ever saying the password.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::aws::Aws;
+use tests::database::connect;
 use tests::lambda::Invocation;
 use tests::world::{VAULT_KEY, World};
 
@@ -76,6 +79,15 @@ async fn a_deploy_from_nothing_gives_the_programs_their_login() -> anyhow::Resul
     let ran = run(&place, &service).await?;
     assert!(matches!(&ran, Invocation::Answered(answer) if answer["ok"] == json!(true)), "{ran:?}");
 
+    // A password that is good stays: a pooler may have a copy of its verifier.
+    server
+        .sql("create table public.kept as select rolpassword from pg_authid where rolname = 'relay_service'")
+        .await?;
+    let done = migrate(&place, &service).await?.map_err(anyhow::Error::msg)?;
+    assert_eq!(done["service_login"], json!("relay_service"), "{done}");
+    let as_it_was = "select count(*) from pg_authid join public.kept using (rolpassword)";
+    assert_eq!(server.number(as_it_was).await?, 1);
+
     // The next deploy brings what the secret says by then.
     aws.rotate(&service, &login("relay_service", "hunter2 and another")).await?;
     let done = migrate(&place, &service).await?.map_err(anyhow::Error::msg)?;
@@ -88,6 +100,56 @@ async fn a_deploy_from_nothing_gives_the_programs_their_login() -> anyhow::Resul
     Ok(())
 }
 
+/// Holds something up at the server, rotates the secret once somebody waits for it, and lets go.
+async fn rotate_behind(
+    (_, aws, server): &(World, Aws, Server),
+    hold: &str,
+    service: &str,
+    new: &str,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let holding = connect(&server.url("postgres")).await?;
+    holding.batch_execute(hold).await?;
+    Ok(async move {
+        let waiting = format!(
+            "select count(*) from pg_stat_activity where usename = '{MASTER}' and wait_event_type = 'Lock'"
+        );
+        while server.number(&waiting).await? == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        aws.rotate(service, new).await?;
+        Ok(holding.batch_execute("commit").await?)
+    })
+}
+
+#[tokio::test]
+async fn a_secret_that_is_rotated_while_the_migration_runs_locks_nobody_out() -> anyhow::Result<()> {
+    let place = bare().await?;
+    let (_, aws, server) = &place;
+    let service = aws.secret(&login("relay_service", "hunter2")).await?;
+    migrate(&place, &service).await?.map_err(anyhow::Error::msg)?;
+
+    // While it waits for another migration, and while the password itself is being set.
+    let migration = "begin; select pg_advisory_xact_lock(hashtextextended('relay.migrate', 0))";
+    let password = "begin; alter role relay_service connection limit 50";
+    for (number, hold) in [migration, password].into_iter().enumerate() {
+        aws.rotate(&service, &login("relay_service", &format!("hunter2 {number}"))).await?;
+        let new = login("relay_service", &format!("hunter2 {number} and on"));
+        let rotating = rotate_behind(&place, hold, &service, &new).await?;
+
+        let (done, rotated) = tokio::join!(migrate(&place, &service), rotating);
+
+        rotated?;
+        done?.map_err(anyhow::Error::msg)?;
+        let ran = run(&place, &service).await?;
+        assert!(
+            matches!(&ran, Invocation::Answered(answer) if answer["ok"] == json!(true)),
+            "{hold}: {ran:?}"
+        );
+    }
+    assert_eq!(server.number("select count(*) from relay.task_runs where status = 'DONE'").await?, 2);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_login_of_another_name_is_made_and_may_do_what_the_service_may() -> anyhow::Result<()> {
     let place = bare().await?;
@@ -95,14 +157,23 @@ async fn a_login_of_another_name_is_made_and_may_do_what_the_service_may() -> an
     let name = "relay\"; drop schema relay cascade; --'";
     let service = aws.secret(&login(name, "hunter2")).await?;
 
-    for _ in 0..2 {
+    for number in 0..3 {
         let done = migrate(&place, &service).await?.map_err(anyhow::Error::msg)?;
         assert_eq!(done["service_login"], json!(name));
+        // Settings that came later, and one of the login's own that is another: they are brought each time, lists as lists.
+        let changed = format!(
+            "alter role relay_service set search_path = \"$user\", relay, \"a b, \"\"c\", ''; \
+             alter role relay_service set statement_timeout = '{number}1s'; \
+             alter role relay_service set temp_tablespaces = ''"
+        );
+        if number < 2 {
+            server.sql(&changed).await?;
+        }
     }
 
     let ran = run(&place, &service).await?;
     assert!(matches!(&ran, Invocation::Answered(answer) if answer["ok"] == json!(true)), "{ran:?}");
-    let alike = "select count(distinct rolconfig) from pg_roles where rolname like 'relay\"%' or rolname = 'relay_service'";
+    let alike = "select count(distinct (select array_agg(s order by s) from unnest(rolconfig) as s)) from pg_roles where rolname like 'relay\"%' or rolname = 'relay_service'";
     assert_eq!(server.number(alike).await?, 1, "time limits do not go to members by themselves");
     let mighty = "select count(*) from pg_roles where rolname like 'relay\"%' and (rolsuper or rolcreaterole or rolcreatedb)";
     assert_eq!(server.number(mighty).await?, 0);
@@ -118,7 +189,10 @@ async fn a_login_that_is_not_the_services_is_never_touched() -> anyhow::Result<(
     server
         .sql(
             "create role stranger login password 'its own'; create role builder login createdb in role relay_service; \
-             create role kin login in role relay_owner, relay_service",
+             create role kin login in role relay_owner, relay_service; \
+             create role writer login in role relay_service, pg_write_all_data; \
+             create role far nologin noinherit in role relay_operator; create role kin_of_far login in role relay_service, far; \
+             create role maker nologin createrole; create role kin_of_maker login in role maker, relay_service",
         )
         .await?;
     let passwords = "select count(*) from pg_authid where rolpassword is not null";
@@ -129,6 +203,12 @@ async fn a_login_that_is_not_the_services_is_never_touched() -> anyhow::Result<(
         (login("postgres", "hunter2"), "may do more than the service"),
         (login("builder", "hunter2"), "may do more than the service"),
         (login("kin", "hunter2"), "may do more than the service"),
+        (login("writer", "hunter2"), "may do more than the service"),
+        (login("kin_of_far", "hunter2"), "may do more than the service"),
+        (login("kin_of_maker", "hunter2"), "may do more than the service"),
+        (login("public", "hunter2"), "is no name for a login"),
+        (login("none", "hunter2"), "is no name for a login"),
+        (login("current_user", "hunter2"), "is no name for a login"),
         (login(MASTER, "hunter2"), "is a login with another purpose"),
         (login("relay_owner", "hunter2"), "is a login with another purpose"),
         (login("relay_operator", "hunter2"), "is a login with another purpose"),

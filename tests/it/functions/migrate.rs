@@ -278,7 +278,9 @@ async fn too_little_time_is_told_before_it_is_over() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_sent_again_and_its_address_is_told_to_nobody() -> anyhow::Result<()> {
     let (database, bucket) = (migrated_database().await?, Bucket::busy(3).await?);
-    let mut process = migrate(&database, &[("RUST_LOG", "trace")]).await?;
+    // Who names a part of a library is told no more than who names the whole.
+    let named = "trace,lambda_runtime=trace,lambda_runtime::layers=trace,lambda_runtime::layers::trace=trace,h2::codec=trace";
+    let mut process = migrate(&database, &[("RUST_LOG", named)]).await?;
 
     answer(&mut process, bucket.event("Update", json!({}))).await?;
     assert_eq!(bucket.answer()?["Status"], json!("SUCCESS"));
@@ -286,19 +288,54 @@ async fn an_answer_that_is_not_taken_is_sent_again_and_its_address_is_told_to_no
     // Where nobody takes it, the invocation fails, and Lambda makes it again if it was told to.
     let closed = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
     let elsewhere = bucket.address().replace(&bucket.port.to_string(), &closed.to_string());
-    let plain = bucket.address().replace("127.0.0.1", "bucket.example");
-    for (url, told) in [
-        (elsewhere.as_str(), "let this function reach S3"),
-        (plain.as_str(), "ResponseURL must be an https URL"),
-        ("capability", "ResponseURL must be a URL"),
-    ] {
-        let event = bucket.event("Delete", json!({ "ResponseURL": url }));
-        let lost = process.invoke(event, Duration::from_secs(6)).await?;
-        let Invocation::Failed(error) = lost else { panic!("{lost:?}") };
-        assert!(error.to_string().contains(told) && !error.to_string().contains("capability"), "{error}");
+    for (url, told) in
+        [(elsewhere.as_str(), "let this function reach S3"), ("capability", "ResponseURL must be a URL")]
+    {
+        assert_lost(&mut process, &bucket, url, told).await?;
     }
     for line in process.stdout().iter().chain(&process.stderr()) {
         assert!(!line.contains(SIGNATURE), "{line}");
+    }
+    Ok(())
+}
+
+/// The answer cannot be delivered there, and the address is not quoted.
+async fn assert_lost(
+    process: &mut LambdaProcess,
+    bucket: &Bucket,
+    url: &str,
+    told: &str,
+) -> anyhow::Result<()> {
+    let event = bucket.event("Delete", json!({ "ResponseURL": url }));
+    let lost = process.invoke(event, Duration::from_secs(6)).await?;
+    let Invocation::Failed(error) = lost else { panic!("{url}: {lost:?}") };
+    assert!(error.to_string().contains(told) && !error.to_string().contains("capability"), "{url}: {error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_go_to_s3_alone_and_to_this_machine_outside_of_production() -> anyhow::Result<()> {
+    let (database, bucket) = (migrated_database().await?, Bucket::new().await?);
+    let mut process = migrate(&database, &[]).await?;
+    let mut production = migrate(&database, &[("APP_ENV", "production")]).await?;
+    let not_there = "ResponseURL must be an https URL of amazonaws.com";
+    // A name that no resolver takes: nothing leaves this machine.
+    let s3 = |host: &str| format!("https://{}.s3.{host}/capability", "x".repeat(64));
+
+    for url in [
+        &bucket.address().replace("127.0.0.1", "bucket.example"),
+        "https://bucket.example/capability",
+        "https://127.0.0.1/capability",
+        "https://bucket-amazonaws.com/capability",
+        "https://bucket.amazonaws.com.example/capability",
+        "https://bucket.amazonaws.com@bucket.example/capability",
+        "http://bucket.s3.amazonaws.com/capability",
+    ] {
+        assert_lost(&mut process, &bucket, url, not_there).await?;
+    }
+    assert_lost(&mut production, &bucket, &bucket.address(), not_there).await?;
+    for host in ["eu-central-1.amazonaws.com", "cn-north-1.amazonaws.com.cn"] {
+        assert_lost(&mut production, &bucket, &s3(host), "let this function reach S3").await?;
     }
     Ok(())
 }
