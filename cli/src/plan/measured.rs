@@ -11,9 +11,8 @@ pub const UPLOAD_CPU: f64 = 4e-3;
 /// CPU seconds of PostgreSQL for each row at the door: 1.84 s for 100,000 in batches of 1,000 (`bench/RESULTS.md`).
 pub const DOOR_ROW_CPU: f64 = 18e-6;
 
-/// CPU seconds of PostgreSQL for each call of the door: 213 to 249 s for 100,000 single calls (the benchmark `ingest`,
-/// 2026-11-22, on a busy machine).
-pub const DOOR_CALL_CPU: f64 = 2.3e-3;
+/// CPU seconds of PostgreSQL for each call of the door: 86 to 92 s for 100,000 single calls (`bench/RESULTS.md`).
+pub const DOOR_CALL_CPU: f64 = 0.9e-3;
 
 /// CPU seconds of PostgreSQL for each question for a receipt. Not measured: taken for half an upload, for it is two calls of
 /// four and touches one row.
