@@ -81,10 +81,8 @@ pub struct AuditedPart {
     pub walked: u64,
     /// Where the next part begins; `None` at the end.
     pub next_after: Option<Value>,
-    /// Faults, the listed ones included.
-    pub faults_total: i64,
-    /// The first of them.
-    pub faults: Vec<AuditFault>,
+    /// What was found: faults alone, and no sums.
+    pub found: Accounts,
 }
 
 impl Store {
@@ -162,8 +160,11 @@ impl Store {
         Ok(AuditedPart {
             walked: u64::from(row.get::<_, i32>("walked").unsigned_abs()),
             next_after: row.get("next_after"),
-            faults_total: row.get("faults_total"),
-            faults: faults(row.get("faults"))?,
+            found: Accounts {
+                faults_total: row.get("faults_total"),
+                faults: faults(row.get("faults"))?,
+                ..Accounts::default()
+            },
         })
     }
 

@@ -202,11 +202,7 @@ impl Auditing {
             }
             let part = look_again(|| store.audit_ready(walk.ready.after(), SLICE, LISTED)).await?;
             walk.ready = part.next_after.map_or(Place::End, Place::After);
-            self.add(Accounts {
-                faults_total: part.faults_total,
-                faults: part.faults,
-                ..Accounts::default()
-            });
+            self.add(part.found);
             save(running, walk).await?;
         }
         while walk.keys != Place::End {
@@ -215,11 +211,7 @@ impl Auditing {
             }
             let part = look_again(|| store.audit_keys(walk.keys.after(), SLICE, LISTED)).await?;
             walk.keys = part.next_after.map_or(Place::End, Place::After);
-            self.add(Accounts {
-                faults_total: part.faults_total,
-                faults: part.faults,
-                ..Accounts::default()
-            });
+            self.add(part.found);
             save(running, walk).await?;
         }
         self.answer.finished = true;
@@ -267,7 +259,7 @@ where
 {
     let mut part = ask().await?;
     for _ in 1..LOOKS {
-        if part.faults_total == 0 {
+        if part.found.faults_total == 0 {
             break;
         }
         part = ask().await?;
@@ -296,10 +288,7 @@ pub async fn prove(store: &Store, listed: usize) -> Result<Accounts, StoreError>
     let mut after = None;
     loop {
         let part = look_again(|| store.audit_ready(after.as_ref(), SLICE, LISTED)).await?;
-        all.add(
-            Accounts { faults_total: part.faults_total, faults: part.faults, ..Accounts::default() },
-            listed,
-        );
+        all.add(part.found, listed);
         after = part.next_after;
         if after.is_none() {
             break;
@@ -307,10 +296,7 @@ pub async fn prove(store: &Store, listed: usize) -> Result<Accounts, StoreError>
     }
     loop {
         let part = look_again(|| store.audit_keys(after.as_ref(), SLICE, LISTED)).await?;
-        all.add(
-            Accounts { faults_total: part.faults_total, faults: part.faults, ..Accounts::default() },
-            listed,
-        );
+        all.add(part.found, listed);
         after = part.next_after;
         if after.is_none() {
             return Ok(all);
