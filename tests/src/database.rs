@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 /// The login of all programs.
-const SERVICE: &str = "relay_service";
+pub const SERVICE: &str = "relay_service";
 
 /// A copy takes some 30 ms; this is for one that hangs.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);

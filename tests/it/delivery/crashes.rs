@@ -8,16 +8,21 @@ use tests::binaries::binary;
 use tests::lambda::LambdaProcess;
 use tests::world::World;
 
-/// Starts the real runner, lets it work for a while, and kills it; then everything is brought to its end.
-async fn killed_after(world: &World, moment: Duration) -> anyhow::Result<()> {
+/// Starts the real runner, lets it work until this `moment`, and kills it.
+async fn killed_at(world: &World, moment: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let environment = world.environment();
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let before = world.service_backends().await?;
     let mut runner = LambdaProcess::start(&binary("runner")?, &environment).await?;
     let event = json!({ "mode": "worker", "provider_key": "google_ads" });
-    // What it answers, or that it died, is not the point here.
-    let _ = tokio::time::timeout(moment, runner.invoke(event, Duration::from_secs(60))).await;
+    tokio::select! {
+        // What it answers, or that it died, is not the point here.
+        _ = runner.invoke(event, Duration::from_secs(60)) => {}
+        come = moment => come?,
+    }
     runner.kill();
-    Ok(())
+    // The server may be in the middle of its last statement, and commits it.
+    world.let_backends_end(&before).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +34,11 @@ async fn a_runner_killed_at_any_step_loses_and_doubles_nothing() -> anyhow::Resu
     }
     for step in 0..12 {
         // From before its first claim to after its last.
-        killed_after(&world, Duration::from_millis(30 + 25 * step)).await?;
+        let moment = async {
+            tokio::time::sleep(Duration::from_millis(30 + 25 * step)).await;
+            Ok(())
+        };
+        killed_at(&world, moment).await?;
         world.assert_accounted_for().await?;
         world.let_pass("20 minutes").await?;
         world.recover(json!({ "min_age_minutes": 0 })).await?;
@@ -51,11 +60,15 @@ async fn recover_settles_what_was_left_open_and_never_a_live_claim() -> anyhow::
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "slow.3000", 5).await?;
-    killed_after(&world, Duration::from_millis(800)).await?;
-    assert_eq!(
-        world.number("select count(*) from relay.provider_upload_attempts where closed_at is null").await?,
-        1
-    );
+    let open = "select count(*) from relay.provider_upload_attempts where closed_at is null";
+    let booked = async {
+        while world.number(open).await? == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    };
+    killed_at(&world, booked).await?;
+    assert_eq!(world.number(open).await?, 1);
 
     let while_it_lives = world.recover(json!({ "min_age_minutes": 0 })).await?;
     world.let_pass("20 minutes").await?;
