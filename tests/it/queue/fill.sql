@@ -1,5 +1,6 @@
 -- {rows} conversions that are due, of {groups} groups whose sizes fall as one over their rank, at least one each; a
--- tenth of them expires soon. Their ids are of a time that lies {after} after now.
+-- tenth of them expires soon. Their ids are of a time that lies {after} after now, which may be of the week before.
+select relay.keep_partitions(0, now() + interval '{after}');
 create temporary table made as
 with site as (
   insert into relay.site (site_id, created_at, updated_at)

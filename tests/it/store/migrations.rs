@@ -172,6 +172,7 @@ async fn a_program_that_the_schema_does_not_serve_migrates_nothing() -> anyhow::
 async fn partitions_lie_ahead_and_are_made_once() -> anyhow::Result<()> {
     let database = migrated_database().await?;
     let sql = database.connect().await?;
+    let ahead: i32 = sql.query_one("select relay.count_weeks_ahead()", &[]).await?.get(0);
 
     let row = sql
         .query_one(
@@ -181,7 +182,9 @@ async fn partitions_lie_ahead_and_are_made_once() -> anyhow::Result<()> {
         )
         .await?;
 
-    assert_eq!((row.get::<_, i32>("made"), row.get::<_, i32>("again")), (3 * 12, 0));
+    // A week may have begun since the template was migrated.
+    assert!(ahead == 8 || ahead == 7, "{ahead}");
+    assert_eq!((row.get::<_, i32>("made"), row.get::<_, i32>("again")), (3 * (20 - ahead), 0));
     Ok(())
 }
 
