@@ -36,15 +36,14 @@ fn adapters(server: SocketAddr) -> Registry {
         google_ads_api_version: "v26".to_owned(),
         google_data_manager_base_url: base.clone(),
         google_oauth_token_url: format!("{base}/token"),
-        http_timeout: Duration::from_secs(1),
+        http_timeout: Duration::from_secs(30),
     })
     .expect("the settings are complete")
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and no port that another test could be given meanwhile.
 fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound")
+    SocketAddr::from(([127, 0, 0, 1], 1))
 }
 
 /// Runs a fact for every account of every adapter.
@@ -359,7 +358,7 @@ async fn a_platform_that_cannot_be_reached_was_certainly_not_told() {
 
 #[tokio::test]
 async fn a_platform_that_asks_to_wait_is_waited_for() {
-    let answer = b"HTTP/1.1 429 Slow\r\nretry-after: 77\r\ncontent-length: 0\r\n\r\n";
+    let answer = b"HTTP/1.1 429 Slow\r\nretry-after: 77\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     for sent in sent(server(answer).await).await {
         let Err(SendError::Throttled { wait, .. }) = sent else { panic!("{sent:?}") };
         assert_eq!(wait, Duration::from_secs(77));
@@ -368,7 +367,7 @@ async fn a_platform_that_asks_to_wait_is_waited_for() {
 
 #[tokio::test]
 async fn a_refused_token_is_told_apart_from_everything_else() {
-    let answer = b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n";
+    let answer = b"HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     for sent in sent(server(answer).await).await {
         assert!(matches!(sent, Err(SendError::Unauthorised(_))), "{sent:?}");
     }

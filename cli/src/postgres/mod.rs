@@ -32,6 +32,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often to look whether the server is ready.
 const POLL: Duration = Duration::from_millis(10);
 
+/// Ports that are looked at; few are taken.
+const FREE_PORT_TRIES: usize = 100;
+
 /// Only the name of the socket file, where the server is not reachable over TCP.
 const SOCKET_PORT: u16 = 5432;
 
@@ -75,12 +78,7 @@ impl ThrowawayPostgres {
 
     /// Starts a server that also listens on a free port of 127.0.0.1, where every user of this machine can reach it.
     pub fn start_with_tcp(durability: Durability, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        // The port is free again between our letting go and the server's taking it; losing that race fails the
-        // start with the server's own words.
-        let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-        let port = listener.local_addr().context("find a free port")?.port();
-        drop(listener);
-        Self::start_on(Some(TcpPort(port)), durability, settings)
+        Self::start_on(Some(TcpPort(free_port()?)), durability, settings)
     }
 
     fn start_on(
@@ -196,6 +194,13 @@ impl Drop for ThrowawayPostgres {
         drop(self.orders.take());
         self.supervisor.wait().ok();
     }
+}
+
+/// A port of 127.0.0.1 for a server that cannot choose one itself. It is free until that server takes it, as a rule: it is none
+/// of those that the system gives to whoever asks for any, from 32768 on.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let mut ports = (0..FREE_PORT_TRIES).map(|_| 16_384 + rand::random::<u16>() % 16_384);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).context("find a free port")
 }
 
 /// What every throwaway server is started with; the caller's settings come after these and win.

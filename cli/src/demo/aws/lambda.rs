@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -14,10 +14,11 @@ use serde_json::Value;
 use shared::providers::http::build_client;
 
 use super::checkout::Checkout;
+use crate::postgres::free_port;
 use crate::python::environment;
 
 /// Ready within a second on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// The longest that an invocation may take.
@@ -72,9 +73,7 @@ impl Lambda {
     /// Starts `cargo lambda watch`, from a Python environment beside the build. Logs go to the folder.
     pub(super) fn start(checkout: &Checkout, logs: &Path) -> anyhow::Result<Self> {
         let programs = environment(&checkout.target, "cargo-lambda", include_str!("requirements.txt"))?;
-        let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-        let port = listener.local_addr().context("find a free port")?.port();
-        drop(listener);
+        let port = free_port()?;
         let mut command = Attached::command(&programs.join("cargo-lambda"));
         // The functions are started by us, so that each has settings of its own.
         command.args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1"]);
