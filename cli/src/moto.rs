@@ -19,8 +19,8 @@ pub const ACCESS_KEY: &str = "AKIAFORTESTSANDNOTHING";
 /// The same.
 pub const SECRET_KEY: &str = "for-tests-and-for-nothing-else";
 
-/// One answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// One answer. The first one of a service compiles what it is made of.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running moto.
 pub struct Moto {

@@ -76,7 +76,7 @@ impl Aws {
         let moto = tokio::task::spawn_blocking(moto).await.context("start moto")??.url().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let client = build_client(Duration::from_secs(10))?;
+        let client = build_client(Duration::from_secs(60))?;
         let front = Arc::new(Front {
             url,
             moto,

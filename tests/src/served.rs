@@ -13,7 +13,7 @@ use crate::binaries::binary;
 use crate::lambda::Lines;
 
 /// How long its start and its end are waited for.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The process. Dropping it kills it.
 #[derive(Debug)]

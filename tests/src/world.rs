@@ -29,6 +29,10 @@ pub const CRON_SECRET: &str = "cron-secret-for-tests";
 /// See [`CRON_SECRET`].
 pub const INTERNAL_SECRET: &str = "internal-secret-for-tests";
 
+/// How long a request to the stand-in may take. It answers at once; a machine that stalls for some seconds turns no
+/// delivery into silence.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The longest run of a test.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
@@ -95,9 +99,9 @@ pub struct World {
 }
 
 impl World {
-    /// A world with a short timeout, so that a stand-in that never answers is given up on soon.
+    /// A world whose stand-in answers: see [`HTTP_TIMEOUT`].
     pub async fn new() -> anyhow::Result<Self> {
-        Self::with(Duration::from_secs(2)).await
+        Self::with(HTTP_TIMEOUT).await
     }
 
     /// A world with this timeout for one request to a platform.
@@ -207,7 +211,7 @@ impl World {
     /// Puts an account or a conversion action of the stand-in in order.
     pub async fn mend(&self, id: &str) -> anyhow::Result<()> {
         let url = format!("{}/sandbox/mend?id={id}", self.sandbox.base_url());
-        let answer = build_client(Duration::from_secs(2))?.post(url).send().await?;
+        let answer = build_client(HTTP_TIMEOUT)?.post(url).send().await?;
         anyhow::ensure!(answer.status() == 200, "{id} was not mended");
         Ok(())
     }
@@ -223,6 +227,14 @@ impl World {
         self.let_pass(&format!("{weeks} weeks")).await?;
         self.sql.batch_execute(&format!(include_str!("let_weeks_pass.sql"), weeks = weeks)).await?;
         Ok(())
+    }
+
+    /// Over connections that are opened from now on, the programs' login waits a minute for a lock and not five seconds:
+    /// where many wait for each other, and a machine that stalls is no fault.
+    pub async fn let_locks_take_long(&self) -> anyhow::Result<()> {
+        let name = self.database.name();
+        let longer = format!(r#"alter role {SERVICE} in database "{name}" set lock_timeout = '60s'"#);
+        Ok(self.sql.batch_execute(&longer).await?)
     }
 
     /// The server's processes that serve the programs' login in this database: their pids.

@@ -15,7 +15,7 @@ use super::stage::Stage;
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A runner starts within a second on an idle machine; this is for one that is busy compiling.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A runner that was killed.
 #[derive(Debug, Clone, Serialize)]

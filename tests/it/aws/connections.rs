@@ -308,8 +308,10 @@ async fn a_migration_waits_for_a_database_that_is_late() -> anyhow::Result<()> {
     let mut process = start("migrate", &settings).await?;
     way.close_next(3);
 
-    answer(&mut process, s3.event("Create", json!({}))).await?;
+    // A quarter of its time is how long it is patient.
+    let told = process.invoke(s3.event("Create", json!({})), Duration::from_secs(120)).await?;
 
+    assert!(matches!(told, Invocation::Answered(_)), "{told:?}");
     let answered = s3.answer()?;
     assert_eq!(answered["Status"], json!("SUCCESS"), "{answered}");
     Ok(())

@@ -151,7 +151,7 @@ async fn until_read(aws: &Aws, times: usize) -> anyhow::Result<()> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    Ok(tokio::time::timeout(Duration::from_secs(10), read).await?)
+    Ok(tokio::time::timeout(Duration::from_secs(60), read).await?)
 }
 
 #[tokio::test]

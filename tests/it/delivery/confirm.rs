@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::domain::SiteId;
 use shared::engine::tasks::confirm;
-use tests::world::{World, row};
+use tests::world::{HTTP_TIMEOUT, World, row};
 
 async fn submitted(rows: &[Value]) -> anyhow::Result<World> {
     let world = World::new().await?;
@@ -52,7 +52,7 @@ async fn a_success_ends_every_conversion_of_its_request_with_one_write() -> anyh
 
 #[tokio::test]
 async fn who_wants_to_know_now_asks_for_each_receipt_once() -> anyhow::Result<()> {
-    let world = World::beside(Duration::from_secs(2), Duration::from_secs(3_600)).await?;
+    let world = World::beside(HTTP_TIMEOUT, Duration::from_secs(3_600)).await?;
     let site = world.site(json!({ "transport": "data_manager" })).await?;
     world.enqueue_many(site, "sale", "ok", 3).await?;
     world.run_worker().await?;
@@ -191,7 +191,7 @@ async fn reasons_lead_where_their_class_says() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_receipt_that_never_comes_ends_where_an_operator_sees_it() -> anyhow::Result<()> {
-    let world = World::beside(Duration::from_secs(2), Duration::from_secs(30 * 24 * 3_600)).await?;
+    let world = World::beside(HTTP_TIMEOUT, Duration::from_secs(30 * 24 * 3_600)).await?;
     let site = world.site(json!({ "transport": "data_manager" })).await?;
     world.enqueue_many(site, "late", "ok", 3).await?;
     world.run_worker().await?;
@@ -353,7 +353,7 @@ async fn a_change_that_names_its_order_alone_goes_by_what_its_original_was_known
 
 #[tokio::test]
 async fn who_asks_early_gets_to_every_receipt_however_late_it_is_due() -> anyhow::Result<()> {
-    let world = World::beside(Duration::from_secs(2), Duration::from_secs(3_600)).await?;
+    let world = World::beside(HTTP_TIMEOUT, Duration::from_secs(3_600)).await?;
     for number in 0..25 {
         let site = world.site(json!({ "transport": "data_manager" })).await?;
         world.enqueue_many(site, &format!("sale{number}"), "ok", 1).await?;

@@ -294,7 +294,7 @@ async fn parts_that_wait_for_a_request_do_not_lapse_meanwhile() -> anyhow::Resul
 
     for (_, token) in &parts {
         assert_ne!(open(store, *token).await?, Opened::Lost, "the part was lost while another was out");
-        world.let_pass("20 seconds").await?;
+        world.let_pass("16 seconds").await?;
         store.settle_claimed_conversions(&delivered(*token, None, 1)).await?;
     }
 

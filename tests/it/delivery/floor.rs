@@ -43,12 +43,14 @@ async fn the_floor_stays_behind_the_clock_for_those_that_are_on_their_way_in() -
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "ok", 3).await?;
     world.run(json!({ "mode": "cron", "limit": 1 })).await?;
-    // Its transaction began 29 s before the claim saw the group, and ends after it.
+    // Its transaction began 29 s before the claim saw the group (the request left right after that), and ends after it.
     world
         .sql
         .batch_execute(
-            "update relay.ready set next_attempt_at = next_attempt_at - interval '29 seconds'; \
-             update relay.conversion set due_at = due_at - interval '29 seconds'",
+            "update relay.ready set next_attempt_at = opened_at - interval '29 seconds' \
+             from relay.provider_upload_attempts; \
+             update relay.conversion set due_at = opened_at - interval '29 seconds' \
+             from relay.provider_upload_attempts",
         )
         .await?;
 

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::json;
-use shared::domain::{ClaimToken, Class, Omitted, Outcome, ProviderKey};
-use shared::store::{CircuitResult, ClaimRequest, Settled, SettledRow, Settlement, SlotUse};
+use shared::domain::{ClaimToken, Class, Omitted, Outcome, ProviderKey, Secret};
+use shared::store::{
+    CircuitResult, ClaimRequest, DatabaseConfig, Settled, SettledRow, Settlement, SlotUse, Store,
+};
 use tests::world::{World, begin_run};
 
 /// How many groups stand in line.
@@ -46,7 +48,10 @@ async fn what_goes_back_while_a_claim_empties_the_group_is_not_forgotten() -> an
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "sale", "ok", 1).await?;
-    let store = world.context.store.clone();
+    // Two are to wait until the curtain rises, however slow the machine.
+    world.let_locks_take_long().await?;
+    let url = Secret::new(world.database.url_as("relay_service"));
+    let store = Store::connect(&DatabaseConfig::parse(&url).map_err(anyhow::Error::msg)?).await?;
     let run = begin_run(&store, "upload:google_ads").await?;
     let ask = ClaimRequest {
         run,
@@ -151,7 +156,7 @@ fn unanswered(token: ClaimToken) -> Settlement {
 /// Until so many connections wait for a lock.
 async fn wait_for_waiting(world: &World, connections: i64) -> anyhow::Result<()> {
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-    let limit = Instant::now() + Duration::from_secs(10);
+    let limit = Instant::now() + Duration::from_secs(30);
     while world.number(waiting).await? < connections {
         anyhow::ensure!(Instant::now() < limit, "nobody waits");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -137,7 +137,7 @@ async fn one_of_many_probes_for_all_and_nobody_waits() -> anyhow::Result<()> {
     world.let_pass("7 minutes").await?;
     let curtain = world.database.connect().await?;
     curtain.batch_execute("begin; select from relay.provider_circuit for update").await?;
-    let claim = "set statement_timeout = '10 s'; \
+    let claim = "set lock_timeout = '5 s'; \
                  select from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 50, 50, 50, 60)";
 
     // Waits for the curtain where it waits at all, and that does not rise.

@@ -1,11 +1,9 @@
 //! Looks at credentials without a conversion: what is revoked is found before it costs anything, what is mended goes on.
 
-use std::time::Duration;
-
 use relay_cli::sandbox::Options;
 use serde_json::{Value, json};
 use shared::domain::{ErrorCode, SiteId};
-use tests::world::{World, row};
+use tests::world::{HTTP_TIMEOUT, World, row};
 use uuid::Uuid;
 
 /// Accounts of the stand-in: one whose user has no access, and one that was cancelled.
@@ -29,7 +27,7 @@ async fn hold_of(world: &World, site: SiteId) -> anyhow::Result<String> {
 #[tokio::test]
 async fn a_look_that_is_asked_to_wait_makes_its_quota_key_wait() -> anyhow::Result<()> {
     let options = Options { requests_per_minute: Some(0), ..Options::default() };
-    let world = World::with_options(Duration::from_secs(2), options).await?;
+    let world = World::with_options(HTTP_TIMEOUT, options).await?;
     let site = world.site(json!({ "transport": "data_manager", "quota_key": "asked" })).await?;
     world.site(json!({ "transport": "data_manager", "quota_key": "another" })).await?;
     let hold = "select relay.open_group_hold(group_id, 'site', 'dataManager.ErrorReason.PERMISSION_DENIED', now()) \

@@ -30,7 +30,9 @@ async fn a_transient_verdict_on_the_row_burns_its_retries_and_ends_it() -> anyho
     let mut waits = Vec::new();
     for _ in 0..MAX_RETRY_ATTEMPTS {
         world.run_worker().await?;
-        let wait = "select coalesce(max(extract(epoch from next_attempt_at - clock_timestamp())), 0)::bigint from relay.ready";
+        // From the answer on, however long ago that is.
+        let wait = "select coalesce(max(extract(epoch from ready.next_attempt_at - recorded_at)), 0)::bigint \
+                    from relay.ready join relay.conversion_outcome using (conversion_id, seq)";
         waits.push(world.number(wait).await?);
         world.let_pass("6 hours").await?;
     }
@@ -39,7 +41,7 @@ async fn a_transient_verdict_on_the_row_burns_its_retries_and_ends_it() -> anyho
     assert_eq!((standing.status.as_str(), standing.outcome.as_str()), ("FAILED", "exhausted"));
     assert_eq!(world.statuses().await?, "COMPLETED 3, FAILED 1", "one bad row sinks nobody");
     for (wait, whole) in waits.iter().zip([60, 600, 3_600, 21_600]) {
-        assert!((whole / 2 - 5..=whole).contains(wait), "{waits:?}");
+        assert!((whole / 2..=whole).contains(wait), "{waits:?}");
     }
     world.assert_accounted_for().await
 }
@@ -62,7 +64,7 @@ async fn a_known_wait_burns_nothing() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn what_may_have_arrived_is_sent_again_and_its_duplicate_is_the_delivery() -> anyhow::Result<()> {
-    let world = World::with(Duration::from_secs(1)).await?;
+    let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "reset", "reset*1", 2).await?;
 

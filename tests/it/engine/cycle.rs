@@ -119,7 +119,7 @@ async fn a_database_that_is_gone_is_an_error_and_never_an_empty_summary() -> any
     let admin = tests::database::connect(&tests::database::server().url("postgres")).await?;
     admin.batch_execute(&format!("alter database \"{name}\" with allow_connections false")).await?;
     admin
-        .execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", &[&name])
+        .execute("select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1", &[&name])
         .await?;
 
     let answer = maintain::run(&world.context, &request(json!({}))?, bounds()).await;

@@ -8,11 +8,13 @@ use shared::domain::SiteId;
 use tests::binaries::binary;
 use tests::skew::skew;
 use tests::world::{World, row};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-/// For what a host does within a second or so; a machine that is busy gets more.
-const SOON: Duration = Duration::from_secs(60);
+/// For what a host does within a second or so; a machine that is busy gets more, and a run that failed comes again within 66 s.
+const SOON: Duration = Duration::from_secs(150);
 
 /// A host on this world's database.
 fn start(world: &World, more: &[(&str, String)]) -> anyhow::Result<Child> {
@@ -27,6 +29,25 @@ fn signal(host: &Child, signal: i32) {
     let pid = i32::try_from(host.id().expect("it runs")).expect("a process id");
     // SAFETY: kill(2) takes two numbers and touches no memory of ours.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+/// Where a host says that it listens.
+async fn base_url(host: &mut Child) -> anyhow::Result<String> {
+    let mut said = String::new();
+    let stdout = host.stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut said).await?;
+    let said: serde_json::Value = serde_json::from_str(&said)?;
+    Ok(said["base_url"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until a host has heard a signal, and listens no more: two that come before it looks are one.
+async fn until_heard(base_url: &str) -> anyhow::Result<()> {
+    let heard = async {
+        while TcpStream::connect(base_url.trim_start_matches("http://")).await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, heard).await.map_err(|_| anyhow::anyhow!("the signal was not heard"))
 }
 
 /// Waits until this counts something.
@@ -91,7 +112,7 @@ async fn sigterm_in_the_middle_of_an_upload_sees_it_through_and_gives_the_rest_b
     until(&world, "select count(*) from relay.provider_upload_attempts where closed_at is null").await?;
 
     signal(&host, libc::SIGTERM);
-    let ended = timeout(Duration::from_secs(30), host.wait_with_output()).await??;
+    let ended = timeout(SOON, host.wait_with_output()).await??;
 
     assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(world.number("select count(*) from relay.inflight").await?, 0, "nothing waits for a lease");
@@ -108,15 +129,19 @@ async fn a_second_signal_ends_it_at_once() -> anyhow::Result<()> {
     let world = World::with(Duration::from_secs(30)).await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "slow", "slow.20000", 2).await?;
-    let host = start(&world, &[])?;
+    let before = world.service_backends().await?;
+    let mut host = start(&world, &[])?;
+    let url = base_url(&mut host).await?;
     until(&world, "select count(*) from relay.provider_upload_attempts where closed_at is null").await?;
 
     signal(&host, libc::SIGTERM);
-    sleep(Duration::from_millis(300)).await;
+    until_heard(&url).await?;
     signal(&host, libc::SIGTERM);
-    let ended = timeout(Duration::from_secs(5), host.wait_with_output()).await??;
+    let ended = timeout(SOON, host.wait_with_output()).await??;
 
+    // The first one alone ends it with zero, when the request has had its time.
     assert_eq!(ended.status.code(), Some(143));
+    world.let_backends_end(&before).await?;
     // What it had in hand is known, and comes back by its lease.
     assert_eq!(world.number("select count(*) from relay.inflight").await?, 1);
     world.let_pass("20 minutes").await?;
@@ -131,13 +156,14 @@ async fn whichever_signal_comes_second_ends_it_at_once() -> anyhow::Result<()> {
         let world = World::with(Duration::from_secs(30)).await?;
         let site = world.site(json!({})).await?;
         world.enqueue_many(site, "slow", "slow.20000", 2).await?;
-        let host = start(&world, &[])?;
+        let mut host = start(&world, &[])?;
+        let url = base_url(&mut host).await?;
         until(&world, "select count(*) from relay.provider_upload_attempts where closed_at is null").await?;
 
         signal(&host, first);
-        sleep(Duration::from_millis(300)).await;
+        until_heard(&url).await?;
         signal(&host, second);
-        let ended = timeout(Duration::from_secs(5), host.wait_with_output()).await??;
+        let ended = timeout(SOON, host.wait_with_output()).await??;
 
         assert_eq!(ended.status.code(), Some(code));
     }
@@ -221,7 +247,7 @@ async fn a_clock_that_is_ten_minutes_off_changes_nothing() -> anyhow::Result<()>
 
 /// What a host answers at this path: the status, and the document.
 async fn ask(url: &str) -> anyhow::Result<(u16, serde_json::Value)> {
-    let answer = shared::providers::http::build_client(Duration::from_secs(5))?.get(url).send().await?;
+    let answer = shared::providers::http::build_client(SOON)?.get(url).send().await?;
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
@@ -229,19 +255,18 @@ async fn ask(url: &str) -> anyhow::Result<(u16, serde_json::Value)> {
 async fn it_says_that_it_is_up_at_once_and_ready_while_its_tasks_succeed() -> anyhow::Result<()> {
     let world = World::new().await?;
     let mut host = start(&world, &[])?;
-    let mut said = String::new();
-    let stdout = host.stdout.take().expect("it is piped");
-    tokio::io::AsyncBufReadExt::read_line(&mut tokio::io::BufReader::new(stdout), &mut said).await?;
-    let said: serde_json::Value = serde_json::from_str(&said)?;
-    let url = said["base_url"].as_str().unwrap_or_default().to_owned();
+    let url = base_url(&mut host).await?;
 
     let live = ask(&format!("{url}/health/live")).await?;
-    let ready = ask(&format!("{url}/health/ready")).await?;
+    // A look at the database that takes half a second has failed, and says nothing of the tasks.
+    let has_looked = |told: &serde_json::Value| told["checks"]["database"] == "ok";
+    let ready = ask_until(&format!("{url}/health/ready"), |_, told| has_looked(told)).await?;
     // The next time of most of them is far away: once they have run, and then not for long, they are late.
     until(&world, ALL_TASKS_RAN).await?;
     world.context.store.pause_task("recover", None, "one that is paused is not late").await?;
     world.let_pass("20 days").await?;
-    let late = ask_until(&format!("{url}/health/ready"), 503).await?;
+    let (_, late) =
+        ask_until(&format!("{url}/health/ready"), |status, told| status == 503 && has_looked(told)).await?;
     signal(&host, libc::SIGTERM);
     let ended = host.wait().await?;
 
@@ -258,16 +283,19 @@ async fn it_says_that_it_is_up_at_once_and_ready_while_its_tasks_succeed() -> an
     Ok(())
 }
 
-/// Asks until the status is this one.
-async fn ask_until(url: &str, status: u16) -> anyhow::Result<serde_json::Value> {
+/// Asks until status and document are as they are waited for.
+async fn ask_until(
+    url: &str,
+    wanted: impl Fn(u16, &serde_json::Value) -> bool,
+) -> anyhow::Result<(u16, serde_json::Value)> {
     let asked = async {
         loop {
-            let (told, document) = ask(url).await?;
-            if told == status {
-                return anyhow::Ok(document);
+            let (status, document) = ask(url).await?;
+            if wanted(status, &document) {
+                return anyhow::Ok((status, document));
             }
             sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(SOON, asked).await.map_err(|_| anyhow::anyhow!("{url} never answered {status}"))?
+    timeout(SOON, asked).await.map_err(|_| anyhow::anyhow!("{url} never answered as it should"))?
 }

@@ -20,7 +20,8 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_run_is_no_failure() -> anyh
         async move {
             if first {
                 let killer = database.connect().await?;
-                let others = "select pg_terminate_backend(pid) from pg_stat_activity \
+                // Until they are gone: one that goes later would cut the next try, too.
+                let others = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
                               where datname = current_database() and pid <> pg_backend_pid()";
                 killer.query(others, &[]).await?;
             }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use relay_cli::sandbox;
 use serde_json::{Value, json};
 use shared::domain::SiteId;
 use tests::lambda::LambdaProcess;
@@ -126,6 +125,7 @@ async fn a_claim_that_was_lost_before_its_request_left_is_told_as_a_lost_lease()
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
     world.enqueue_many(site, "slow", "ok", 1).await?;
+    world.let_locks_take_long().await?;
     let mut runner = start("runner", &world.environment()).await?;
     // Between its claim and its request the runner needs an access token, and waits for this table.
     let mut other = world.database.connect().await?;
@@ -154,20 +154,19 @@ async fn a_task_whose_lock_was_taken_tells_it_and_ends() -> anyhow::Result<()> {
     world.enqueue_many(site, "taken", "ok", 1).await?;
     world.run_worker().await?;
     world.let_pass("40 minutes").await?;
-    let options = sandbox::Options { latency: Duration::from_millis(1_500), ..sandbox::Options::default() };
-    let slow = sandbox::start(([127, 0, 0, 1], 0).into(), options).await?;
-    let mut settings = world.environment();
-    for (name, value) in &mut settings {
-        if name.starts_with("GOOGLE_") {
-            *value = value.replace(&world.sandbox.base_url(), &slow.base_url());
-        }
-    }
-    let mut confirm = start("confirm", &settings).await?;
+    world.let_locks_take_long().await?;
+    let mut confirm = start("confirm", &world.environment()).await?;
+    // Between its claim of a receipt and its question it needs an access token, and waits for this table.
+    let mut other = world.database.connect().await?;
+    let lock = other.transaction().await?;
+    lock.batch_execute("lock table relay.access_token in access exclusive mode").await?;
 
     let take = async {
-        let polled = "select count(*) from relay.receipt where state = 'PENDING' and polls > 0";
-        until(&world.sql, polled).await?;
-        anyhow::Ok(world.context.store.break_task_lock(482_173).await?)
+        let claimed = "select count(*) from relay.receipt where state = 'PENDING' and polls > 0";
+        until(&world.sql, claimed).await?;
+        let taken = world.context.store.break_task_lock(482_173).await?;
+        lock.rollback().await?;
+        anyhow::Ok(taken)
     };
     let (answered, taken) = tokio::join!(confirm.invoke(json!({}), Duration::from_secs(30)), take);
 

@@ -14,7 +14,7 @@ use super::{answer, lines, of_event, start, worker};
 /// What the stand-in was sent as `traceparent`, one entry for each request.
 async fn received(world: &World) -> anyhow::Result<Vec<String>> {
     let url = format!("{}/sandbox/requests?last=100", world.sandbox.base_url());
-    let told = build_client(std::time::Duration::from_secs(2))?.get(url).send().await?.text().await?;
+    let told = build_client(std::time::Duration::from_secs(30))?.get(url).send().await?.text().await?;
     let told: Value = serde_json::from_str(&told)?;
     let requests = told["requests"].as_array().or(told.as_array()).expect("a list of requests");
     let header = |request: &Value| request["headers"]["traceparent"].as_str().unwrap_or("none").to_owned();

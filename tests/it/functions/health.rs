@@ -23,11 +23,15 @@ fn ready(found: [&str; 4]) -> (u16, Value) {
     (if good { 200 } else { 503 }, json!({ "status": if good { "ok" } else { "fail" }, "checks": checks }))
 }
 
-/// Asks until it is answered so: what was found is kept for a moment.
+/// Asks until it is answered so: what was found is kept for a moment, and a look that takes half a second has failed.
 async fn wait_for(front: &mut Front, wanted: (u16, Value)) -> anyhow::Result<()> {
+    wait_at(front, "/health/ready", wanted).await
+}
+
+async fn wait_at(front: &mut Front, path: &str, wanted: (u16, Value)) -> anyhow::Result<()> {
     let mut last = None;
-    for _ in 0..200 {
-        let told = get(front, "/health/ready").await?;
+    for _ in 0..300 {
+        let told = get(front, path).await?;
         if (told.status, &told.body) == (wanted.0, &wanted.1) {
             return Ok(());
         }
@@ -43,12 +47,11 @@ async fn anybody_may_ask_and_is_told_nothing_but_ok_or_fail() -> anyhow::Result<
 
     for mut front in Front::all("health", &world.environment()).await? {
         let live = get(&mut front, "/health/live").await?;
-        let ready = get(&mut front, "/health/ready?verbose=1").await?;
+        wait_at(&mut front, "/health/ready?verbose=1", ready(["ok"; 4])).await?;
         let posted = front.call("POST", "/health/ready", &[], b"{}").await?;
         let elsewhere = get(&mut front, "/health").await?;
 
         assert_eq!((live.status, live.body), (200, json!({ "status": "ok" })));
-        assert_eq!((ready.status, ready.body), self::ready(["ok"; 4]));
         assert_eq!((posted.status, posted.headers["allow"].as_str()), (405, "GET"));
         assert_eq!(elsewhere.status, 404);
     }
@@ -60,10 +63,19 @@ async fn it_can_be_invoked_directly() -> anyhow::Result<()> {
     let world = World::new().await?;
     let mut health = start("health", &world.environment()).await?;
 
-    let ready = invoke(&mut health, json!({ "check": "ready" })).await?;
+    let is_ok = |told: &Invocation| matches!(told, Invocation::Answered(body) if body["status"] == "ok");
+    let mut ready = invoke(&mut health, json!({ "check": "ready" })).await?;
+    // Its first look may take longer than it waits for one.
+    for _ in 0..100 {
+        if is_ok(&ready) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        ready = invoke(&mut health, json!({ "check": "ready" })).await?;
+    }
     let refused = invoke(&mut health, json!({ "check": "dead" })).await?;
 
-    assert!(matches!(&ready, Invocation::Answered(body) if body["status"] == "ok"), "{ready:?}");
+    assert!(is_ok(&ready), "{ready:?}");
     assert!(
         matches!(&refused, Invocation::Failed(error) if error.to_string().contains("live or ready")),
         "{refused:?}"
@@ -118,9 +130,11 @@ async fn each_check_fails_for_its_own_reason() -> anyhow::Result<()> {
         let told = get(&mut front, "/health/ready").await?.body.to_string();
 
         assert!(!told.contains("127.0.0.1") && !told.contains(world.database.name()), "{told}");
-        // Whoever reads the log learns why, once.
+        // Whoever reads the log learns why, once: and once more after a look that took too long.
         let logged = front.logged();
-        assert_eq!(logged.iter().filter(|line| line.contains("not ready")).count(), 1, "{logged:?}");
+        let told: Vec<_> = logged.iter().filter(|line| line.contains("not ready")).collect();
+        let slow = told.iter().filter(|line| line.contains("the database does not answer")).count();
+        assert!(!told.is_empty() && told.len() <= 2 * slow + 1, "{logged:?}");
     }
     Ok(())
 }

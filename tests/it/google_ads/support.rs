@@ -23,15 +23,20 @@ pub(super) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// The adapter, with every address at `base`.
+/// The adapter, with every address at `base`. With patience: a machine may stand still for seconds.
 pub(super) fn adapter(base: &str) -> GoogleAds {
+    adapter_within(Duration::from_secs(30), base)
+}
+
+/// The adapter, with every address at `base`, that gives up on a request after `timeout`.
+pub(super) fn adapter_within(timeout: Duration, base: &str) -> GoogleAds {
     let config = GoogleConfig {
         ads_base_url: base.to_owned(),
         data_manager_base_url: base.to_owned(),
         oauth_token_url: format!("{base}/token"),
         ..GoogleConfig::default()
     };
-    GoogleAds::new(config, build_client(Duration::from_secs(2)).unwrap())
+    GoogleAds::new(config, build_client(timeout).unwrap())
 }
 
 /// The adapter of tests that send nothing: making a client reads the machine's root certificates.

@@ -1,9 +1,9 @@
 //! The stand-in for the Lambda Runtime API.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -23,8 +23,12 @@ impl Function {
         let program = target_folder().unwrap().join("tmp").join(format!("function-{}", Uuid::new_v4()));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/it/harness/function.py");
         fs::create_dir_all(program.parent().unwrap()).unwrap();
-        fs::write(&program, format!("#!/bin/sh\nexec python3 '{script}'\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process writes it: what we hold open ourselves, a child of another test may hold a moment longer, and what is
+        // open for writing cannot be run.
+        let mut write = Command::new("sh");
+        write.args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(&program);
+        write.arg(format!("#!/bin/sh\nexec python3 '{script}'\n"));
+        assert!(write.status().unwrap().success());
         Self { program }
     }
 

@@ -50,7 +50,8 @@ async fn what_is_estimated_says_so_and_is_near_and_small_groups_are_counted() ->
     let sql = database.connect().await?;
     fill(&sql, 2_000, 100_000, "-1 minute").await?;
 
-    sql.query("select relay.take_gauges(2000, $1, $2)", &[&PAGES, &WALK]).await?;
+    // About half of the pages: of fewer, too few lie in the largest group for it to be near in every run.
+    sql.query("select relay.take_gauges(2000, $1, $2)", &[&(2 * PAGES), &WALK]).await?;
 
     let all = sql
         .query_one("select backlog, at_risk, approximate from relay.gauge where provider_key = '*'", &[])

@@ -235,6 +235,7 @@ async fn all_functions_at_once_never_wait_for_each_other_in_a_ring() -> anyhow::
     let name = world.database.name();
     // A ring is found at once, and not after so long that a lock times out first.
     world.sql.batch_execute(&format!(r#"alter database "{name}" set deadlock_timeout = '20ms'"#)).await?;
+    world.let_locks_take_long().await?;
     world
         .sql
         .batch_execute(

@@ -104,6 +104,7 @@ struct Walk {
 
 impl Walk {
     async fn go(&mut self, ground: &Ground, step: &Step) -> anyhow::Result<()> {
+        keep_claims(ground).await?;
         match step {
             Step::TakeIn { writes } => self.take_in(ground, writes).await,
             Step::Claim => {
@@ -124,13 +125,11 @@ impl Walk {
             }
             Step::Pass { seconds } => {
                 ground.world.let_pass(&format!("{seconds} seconds")).await?;
-                // All leases have ended, but of those that pass 16 s: these are given a new one.
+                // All leases have ended, but of those that pass 16 s.
                 if *seconds > 30 {
                     self.claims.clear();
                 }
-                let longer = "update relay.inflight set lease_until = clock_timestamp() + interval '30 seconds' \
-                              where lease_until > clock_timestamp()";
-                Ok(ground.world.sql.batch_execute(longer).await?)
+                Ok(())
             }
             Step::Receipts { outcome, is_told } => self.receive(ground, outcome, *is_told).await,
             Step::Expire => {
@@ -229,6 +228,7 @@ impl Walk {
 
     /// Brings everything to an end, by deliveries alone.
     async fn end(&mut self, ground: &Ground) -> anyhow::Result<()> {
+        keep_claims(ground).await?;
         for _ in 0..ROUNDS_TO_END {
             self.receive(ground, "DELIVERED", true).await?;
             for claim in std::mem::take(&mut self.claims) {
@@ -248,6 +248,13 @@ impl Walk {
         }
         anyhow::bail!("it never ends: {}", ground.world.statuses().await?)
     }
+}
+
+/// Leases count in real seconds, and steps take as long as the machine does: whoever has a claim has it for 30 s more.
+async fn keep_claims(ground: &Ground) -> anyhow::Result<()> {
+    let longer = "update relay.inflight set lease_until = clock_timestamp() + interval '30 seconds' \
+                  where lease_until > clock_timestamp()";
+    Ok(ground.world.sql.batch_execute(longer).await?)
 }
 
 async fn walk(steps: &[Step]) -> anyhow::Result<()> {

@@ -145,6 +145,7 @@ async fn the_slots_of_a_key_are_all_used_and_never_overdrawn() -> anyhow::Result
     let (keys, held) = (Arc::new(keys), Arc::new(Mutex::new(Held::default())));
     let url = Secret::new(world.database.url_as("relay_service"));
     let database = DatabaseConfig::parse(&url).map_err(anyhow::Error::msg)?;
+    world.let_locks_take_long().await?;
     let mut claimers = JoinSet::new();
     for run in 0..CLAIMERS {
         let store = Store::connect(&database).await?;

@@ -33,10 +33,10 @@ async fn lose_the_slot(world: &World) -> anyhow::Result<()> {
 async fn a_request_keeps_its_slot_as_long_as_its_claim() -> anyhow::Result<()> {
     let world = World::new().await?;
     let token = claimed(&world).await?;
-    world.let_pass("20 seconds").await?;
+    world.let_pass("16 seconds").await?;
     open(&world.sql, token, 1).await?;
 
-    world.let_pass("20 seconds").await?;
+    world.let_pass("16 seconds").await?;
 
     assert_eq!(world.number(LIVE).await?, 1);
     assert!(claim(&world.sql, 10, 100, 100).await?.is_empty());
@@ -122,11 +122,11 @@ async fn a_request_renews_no_claim_of_others() -> anyhow::Result<()> {
     enqueue(&world.sql, &groups, 2, "0 s").await?;
     let claims = claim(&world.sql, 10, 100, 100).await?;
     let [first, _] = cut(&world, claims[0].token).await?;
-    world.let_pass("20 seconds").await?;
+    world.let_pass("16 seconds").await?;
 
     open(&world.sql, first, 1).await?;
 
-    world.let_pass("20 seconds").await?;
+    world.let_pass("16 seconds").await?;
     let lapsed = "select count(*) from relay.inflight where lease_until < clock_timestamp()";
     assert_eq!(world.number(lapsed).await?, 1);
     Ok(())
