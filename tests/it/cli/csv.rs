@@ -1,10 +1,16 @@
 //! CSV as it comes out of spreadsheets and other people's exports.
 
+use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use shared::domain::SiteId;
 use tests::world::World;
 
 use super::{Ran, Relay, taken_in};
+
+/// Two days ago: old enough for every platform, and young enough.
+fn at() -> String {
+    (Timestamp::now() - 48.hours()).to_string()
+}
 
 struct Desk {
     world: World,
@@ -41,14 +47,15 @@ impl Desk {
 #[tokio::test]
 async fn flat_and_dotted_columns_fill_the_same_fields() {
     let desk = Desk::new().await;
+    let at = at();
     let site = desk.site;
     let flat = format!(
         "site_id,external_id,occurred_at,value,currency,gclid,email,consent_ad_user_data,custom_variables.plan\n\
-         {site},flat,2026-11-20T10:00:00Z,12.50,EUR,abc,jane@example.com,GRANTED,gold\n"
+         {site},flat,{at},12.50,EUR,abc,jane@example.com,GRANTED,gold\n"
     );
     let dotted = format!(
         "site_id,external_id,kind,occurred_at,value,currency,click_ids.gclid,user.email,consent.ad_user_data,custom_variables.plan\n\
-         {site},dotted,conversion,2026-11-20T10:00:00Z,12.50,EUR,abc,jane@example.com,GRANTED,gold\n"
+         {site},dotted,conversion,{at},12.50,EUR,abc,jane@example.com,GRANTED,gold\n"
     );
 
     let (first, _) = desk.enqueue(flat).await;
@@ -64,11 +71,10 @@ async fn flat_and_dotted_columns_fill_the_same_fields() {
 #[tokio::test]
 async fn semicolons_tabs_a_byte_order_mark_and_carriage_returns_are_understood() {
     let desk = Desk::new().await;
+    let at = at();
     for (name, delimiter) in [("a", ";"), ("b", "\t")] {
-        let row = format!(
-            "site_id,external_id,occurred_at,gclid,order_id\r\n{},{name},2026-11-20T10:00:00Z,x,\r\n",
-            desk.site
-        );
+        let row =
+            format!("site_id,external_id,occurred_at,gclid,order_id\r\n{},{name},{at},x,\r\n", desk.site);
         let content = format!("\u{feff}{}{}\r\n", row.replace(',', delimiter), delimiter.repeat(4));
 
         let (summary, code) = desk.enqueue(content).await;
@@ -84,13 +90,14 @@ async fn semicolons_tabs_a_byte_order_mark_and_carriage_returns_are_understood()
 #[tokio::test]
 async fn a_fault_stands_at_the_line_on_which_its_record_begins() {
     let desk = Desk::new().await;
+    let at = at();
     let site = desk.site;
     let content = format!(
         "site_id,external_id,occurred_at,gclid,custom_variables.note\r\n\
-         {site},a,2026-11-20T10:00:00Z,x,\"two\r\nlines\"\r\n\
+         {site},a,{at},x,\"two\r\nlines\"\r\n\
          \r\n\
          {site},b,yesterday,x,\"two\r\nlines\"\r\n\
-         {site},c,2026-11-20T10:00:00Z,x\r\n"
+         {site},c,{at},x\r\n"
     );
 
     let (summary, _) = desk.enqueue(content).await;
@@ -113,10 +120,9 @@ async fn a_fault_stands_at_the_line_on_which_its_record_begins() {
 #[tokio::test]
 async fn a_fault_is_told_by_the_name_of_its_column() {
     let desk = Desk::new().await;
-    let content = format!(
-        "site_id,external_id,occurred_at,gclid,value,currency\n{},a,2026-11-20T10:00:00Z,a b,1e3x,EUR\n",
-        desk.site
-    );
+    let at = at();
+    let content =
+        format!("site_id,external_id,occurred_at,gclid,value,currency\n{},a,{at},a b,1e3x,EUR\n", desk.site);
 
     let (summary, _) = desk.enqueue(content).await;
 
@@ -127,17 +133,14 @@ async fn a_fault_is_told_by_the_name_of_its_column() {
 #[tokio::test]
 async fn a_record_of_a_megabyte_and_one_that_is_not_utf8_are_refused_by_line() {
     let desk = Desk::new().await;
+    let at = at();
     let site = desk.site;
-    let mut content =
-        format!("site_id,external_id,occurred_at,gclid\n{site},a,2026-11-20T10:00:00Z,x\n").into_bytes();
-    content
-        .extend_from_slice(format!("{site},\"{}\",2026-11-20T10:00:00Z,x\n", "y".repeat(1 << 20)).as_bytes());
-    content.extend_from_slice(
-        format!("{site},M\u{0},2026-11-20T10:00:00Z,x\n").replace('\u{0}', "?").as_bytes(),
-    );
-    let at = content.len() - 2;
-    content[at] = 0xfc;
-    content.extend_from_slice(format!("{site},b,2026-11-20T10:00:00Z,x\n").as_bytes());
+    let mut content = format!("site_id,external_id,occurred_at,gclid\n{site},a,{at},x\n").into_bytes();
+    content.extend_from_slice(format!("{site},\"{}\",{at},x\n", "y".repeat(1 << 20)).as_bytes());
+    content.extend_from_slice(format!("{site},M\u{0},{at},x\n").replace('\u{0}', "?").as_bytes());
+    let place = content.len() - 2;
+    content[place] = 0xfc;
+    content.extend_from_slice(format!("{site},b,{at},x\n").as_bytes());
 
     let (summary, code) = desk.enqueue(content).await;
 
@@ -150,10 +153,10 @@ async fn a_record_of_a_megabyte_and_one_that_is_not_utf8_are_refused_by_line() {
 #[tokio::test]
 async fn a_quote_left_open_loses_no_more_than_a_record() {
     let desk = Desk::new().await;
-    let mut content =
-        format!("site_id,external_id,occurred_at,gclid\n{},\"open,2026-11-20T10:00:00Z,x\n", desk.site);
+    let at = at();
+    let mut content = format!("site_id,external_id,occurred_at,gclid\n{},\"open,{at},x\n", desk.site);
     for number in 0..2_000 {
-        content += &format!("{},row-{number},2026-11-20T10:00:00Z,x\n", desk.site);
+        content += &format!("{},row-{number},{at},x\n", desk.site);
     }
 
     let (summary, code) = desk.enqueue(content).await;
@@ -178,7 +181,8 @@ async fn columns_that_are_unknown_or_missing_are_refused_by_name_before_anything
 #[tokio::test]
 async fn utf16_is_refused_by_name_with_and_without_its_mark() {
     let desk = Desk::new().await;
-    let text = format!("site_id,external_id,occurred_at,gclid\n{},a,2026-11-20T10:00:00Z,x\n", desk.site);
+    let at = at();
+    let text = format!("site_id,external_id,occurred_at,gclid\n{},a,{at},x\n", desk.site);
     let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let marked = [&[0xff, 0xfe], &little[..]].concat();
@@ -193,9 +197,10 @@ async fn utf16_is_refused_by_name_with_and_without_its_mark() {
 #[tokio::test]
 async fn standard_input_is_known_by_its_first_line() {
     let desk = Desk::new().await;
-    let csv = format!("site_id,external_id,occurred_at,gclid\n{},a,2026-11-20T10:00:00Z,x\n", desk.site);
+    let at = at();
+    let csv = format!("site_id,external_id,occurred_at,gclid\n{},a,{at},x\n", desk.site);
     let json = json!({
-        "site_id": desk.site, "external_id": "b", "kind": "conversion", "occurred_at": "2026-11-20T10:00:00Z",
+        "site_id": desk.site, "external_id": "b", "kind": "conversion", "occurred_at": at,
         "click_ids": { "gclid": "x" },
     });
 
