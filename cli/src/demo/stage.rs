@@ -12,7 +12,7 @@ use crate::postgres::ThrowawayPostgres;
 use crate::sandbox::{self, Sandbox};
 
 /// Timeout of a request: short, because the lease of a claim is twice this and 15 s, and the demo waits for one.
-pub(super) const HTTP_TIMEOUT: Duration = Duration::from_millis(1_000);
+pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What each answer of the stand-in takes: about what a platform's front end in the same region takes at best.
 pub(super) const LATENCY: Duration = Duration::from_millis(25);

@@ -255,7 +255,7 @@ fn rates(story: &mut Story, demo: &Demo) {
     let build = if cfg!(debug_assertions) { "an unoptimised build" } else { "an optimised build" };
     story.say(&format!(
         "Each run from its start to its answer: claim, requests to the stand-in in this process ({} ms per answer, a \
-         timeout of 1 s among them), outcomes, ledger, circuit and metrics committed to disk. Conversions that came \
+         timeout of 2 s among them), outcomes, ledger, circuit and metrics committed to disk. Conversions that came \
          to an end, a receipt or a hold, counted once however often they were sent; {build}.",
         LATENCY.as_millis()
     ));
