@@ -10,6 +10,7 @@ use shared::delivery::ItemAnswer;
 use shared::domain::SiteId;
 use shared::engine::tasks::upload;
 use shared::engine::{Bounds, Fields};
+use tokio::sync::mpsc;
 
 use crate::stage::parse_input;
 use crate::worker;
@@ -43,11 +44,21 @@ pub(crate) async fn enqueue(rows: usize, batch: usize, sites: &[SiteId]) -> anyh
     worker::ready(&json!({}))?;
     let started = Instant::now();
     let now = Timestamp::now();
-    for first in (0..rows).step_by(batch) {
-        let numbers = first..(first + batch).min(rows);
-        let items = numbers.map(|number| parse_input(sites[number % sites.len()], number, now)).collect();
-        let answers = producer.enqueue(items, now).await?;
+    // As `relay enqueue` does: the next batch is checked while one goes in.
+    let (sender, mut batches) = mpsc::channel(1);
+    let (ahead, sites) = (producer.clone(), sites.to_vec());
+    let admitting = tokio::spawn(async move {
+        for first in (0..rows).step_by(batch) {
+            let numbers = first..(first + batch).min(rows);
+            let items = numbers.map(|number| parse_input(sites[number % sites.len()], number, now)).collect();
+            sender.send(ahead.admit(items, now).await?).await.context("nobody keeps what comes")?;
+        }
+        anyhow::Ok(())
+    });
+    while let Some(admitted) = batches.recv().await {
+        let answers = producer.keep(admitted).await?;
         ensure!(answers.iter().all(|answer| matches!(answer, ItemAnswer::Taken { .. })), "not taken in");
     }
+    admitting.await??;
     worker::done(rows as u64, started.elapsed().as_secs_f64())
 }

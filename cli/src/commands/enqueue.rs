@@ -3,13 +3,15 @@
 mod report;
 
 use std::path::PathBuf;
+use std::{io, mem};
 
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use shared::boot::{self, Config};
-use shared::delivery::Producer;
+use shared::delivery::{Admitted, Producer};
+use tokio::sync::mpsc;
 
 use crate::failure::{Exit, Failure};
 use crate::intake::{Batch, Format, Intake, Rejects, Source};
@@ -79,19 +81,20 @@ struct Counter {
 impl Counter {
     async fn take_all(&mut self, intake: Intake, stop: &Stop) -> anyhow::Result<()> {
         let stopped = stop.token();
-        let mut batches = intake.start();
+        let mut batches = admit_ahead(self.producer.clone(), intake);
         loop {
-            let batch = tokio::select! {
+            let next = tokio::select! {
                 () = stopped.cancelled() => return Ok(()),
-                batch = batches.recv() => batch,
+                next = batches.recv() => next,
             };
-            let Some(batch) = batch else { return Ok(()) };
-            self.take(batch.context("the file cannot be read any further")?).await?;
+            let Some(next) = next else { return Ok(()) };
+            let (batch, admitted) = next?;
+            self.take(batch, admitted).await?;
         }
     }
 
-    async fn take(&mut self, batch: Batch) -> anyhow::Result<()> {
-        let answers = self.producer.enqueue(batch.items, Timestamp::now()).await?;
+    async fn take(&mut self, batch: Batch, admitted: Admitted) -> anyhow::Result<()> {
+        let answers = self.producer.keep(admitted).await?;
         for (origin, answer) in batch.origins.into_iter().zip(answers) {
             let refused = self.report.count(origin.line, &answer, &self.bar);
             if let (Some(reason), Some(rejects)) = (refused, &mut self.rejects) {
@@ -105,6 +108,30 @@ impl Counter {
         self.bar.set_message(format!("{} lines", grouped(self.report.lines)));
         Ok(())
     }
+}
+
+/// Checks the next batch while the one before it goes in. They go in one after the other, so that of two lines with one id
+/// the first wins.
+fn admit_ahead(producer: Producer, intake: Intake) -> mpsc::Receiver<anyhow::Result<(Batch, Admitted)>> {
+    let (sender, admitted) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut batches = intake.start();
+        while let Some(batch) = batches.recv().await {
+            let next = admit(&producer, batch).await;
+            let failed = next.is_err();
+            // Whoever stopped listening wants no more.
+            if sender.send(next).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    admitted
+}
+
+async fn admit(producer: &Producer, batch: io::Result<Batch>) -> anyhow::Result<(Batch, Admitted)> {
+    let mut batch = batch.context("the file cannot be read any further")?;
+    let admitted = producer.admit(mem::take(&mut batch.items), Timestamp::now()).await?;
+    Ok((batch, admitted))
 }
 
 /// An end before the file's: how far it came, and that it can be sent again.

@@ -15,7 +15,10 @@ begin
   -- Looking first: an upsert would burn an id for every conflict.
   select exists (
     select
-    from unnest(p_site_ids, p_provider_keys) as wanted (site_id, provider_key)
+    from (
+      select distinct come.site_id, come.provider_key
+      from unnest(p_site_ids, p_provider_keys) as come (site_id, provider_key)
+    ) as wanted
     where not exists (
       select
       from relay.delivery_group

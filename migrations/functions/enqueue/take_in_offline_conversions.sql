@@ -73,20 +73,20 @@ begin
 
   -- Ids in the order of arrival; keys in an order of their own, so that two batches that share some cannot wait for each
   -- other. What wins its key goes in whole.
-  with given as materialized (
-    select given.*, v_floor | pg_catalog.nextval('relay.id_seq') as conversion_id
-    from unnest(
-      p_site_ids, p_provider_keys, p_external_ids, p_kinds, p_digests, p_due_at, p_expires_at, p_payloads,
-      p_order_hashes, p_order_keys
-    ) with ordinality as given (
-      site_id, provider_key, external_id, kind, digest, due_at, expires_at, payload, order_hash, order_key, item
-    )
-  ), live as (
+  with live as (
     select distinct on (given.external_id collate "C", delivery_group.group_id)
       given.external_id, delivery_group.group_id, given.conversion_id, given.item, given.kind, given.digest,
       given.expires_at, given.payload, greatest(given.due_at, v_now) as due_at, given.order_hash, given.order_key,
       given.order_hash is not null and (given.kind <> 'conversion' or given.order_key is not null) as joins
-    from given
+    from (
+      select come.*, v_floor | pg_catalog.nextval('relay.id_seq') as conversion_id
+      from unnest(
+        p_site_ids, p_provider_keys, p_external_ids, p_kinds, p_digests, p_due_at, p_expires_at, p_payloads,
+        p_order_hashes, p_order_keys
+      ) with ordinality as come (
+        site_id, provider_key, external_id, kind, digest, due_at, expires_at, payload, order_hash, order_key, item
+      )
+    ) as given
     join relay.delivery_group
       on delivery_group.site_id = given.site_id and delivery_group.provider_key = given.provider_key
     where given.expires_at > v_now and given.site_id <> all (v_removed)
@@ -136,43 +136,21 @@ begin
     insert into relay.conversion (conversion_id, group_id, external_id, kind, due_at, expires_at, created_at, payload, order_hash)
     select
       fresh.conversion_id, fresh.group_id, fresh.external_id, fresh.kind, fresh.due_at, fresh.expires_at, v_now,
-      coalesce(
-        lent.identifiers,
-        case
-          when fresh.kind in ('restatement', 'retraction') and not fresh.payload ? 'click_ids' and not fresh.payload ? 'user'
-            then pg_catalog.jsonb_strip_nulls(
+      -- A change that names its order and nobody else goes with what its original, or the change before it, was known by,
+      -- and under the consent that was given for it: some ways in match by nothing else.
+      case
+        when fresh.kind in ('restatement', 'retraction') and not fresh.payload ? 'click_ids' and not fresh.payload ? 'user'
+          then coalesce(
+            relay.read_identifiers_of_order(fresh.group_id, fresh.order_hash, fresh.order_key),
+            pg_catalog.jsonb_strip_nulls(
               (select lenders.by_order from lenders) -> (fresh.group_id || ' ' || fresh.order_hash)
-            )
-        end,
-        '{}'
-      ) || fresh.payload,
+            ),
+            '{}'
+          ) || fresh.payload
+        else fresh.payload
+      end,
       fresh.order_hash
     from fresh
-    -- A change that names its order and nobody else goes with what its original, or the change before it, was known by,
-    -- and under the consent that was given for it: some ways in match by nothing else.
-    left join lateral (
-      select
-        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-          'click_ids', lender.payload -> 'click_ids', 'user', lender.payload -> 'user', 'consent', lender.payload -> 'consent'
-        )) as identifiers
-      from relay.conversion as lender
-      where fresh.kind in ('restatement', 'retraction')
-        and not fresh.payload ? 'click_ids'
-        and not fresh.payload ? 'user'
-        and lender.conversion_id = coalesce(
-          (
-            select order_chain.head
-            from relay.order_chain
-            where order_chain.group_id = fresh.group_id and order_chain.order_hash = fresh.order_hash
-          ),
-          (
-            select conversion_key.conversion_id
-            from relay.conversion_key
-            where conversion_key.external_id = fresh.order_key and conversion_key.group_id = fresh.group_id
-          )
-        )
-      limit 1
-    ) as lent on true
   ), waiting as (
     insert into relay.ready (group_id, band, next_attempt_at, conversion_id, expires_at, seq)
     select
@@ -181,6 +159,8 @@ begin
       fresh.due_at, fresh.conversion_id, fresh.expires_at, 0
     from fresh
     where not fresh.joins
+    -- As the index has them: each of its pages is met once, and what is claimed together lies together.
+    order by fresh.group_id, fresh.due_at, fresh.conversion_id
   ), called as (
     select fresh.group_id, pg_catalog.min(fresh.due_at) as due_at
     from fresh
@@ -270,8 +250,15 @@ begin
   left join unnest(v_new_items, v_new_ids) as fresh (item, conversion_id) on fresh.item = given.item
   left join unnest(v_left_ids, v_left_outcomes) as leaving (conversion_id, outcome)
     on leaving.conversion_id = fresh.conversion_id
-  left join relay.conversion_key as known
-    on known.external_id = given.external_id and known.group_id = delivery_group.group_id
+  -- What went in now needs no second look.
+  left join lateral (
+    select conversion_key.conversion_id, conversion_key.digest
+    from relay.conversion_key
+    where fresh.conversion_id is null
+      and conversion_key.external_id = given.external_id
+      and conversion_key.group_id = delivery_group.group_id
+    limit 1
+  ) as known on true
   order by given.item;
 end;
 $$;

@@ -21,6 +21,16 @@ pub struct Producer {
     registry: Registry,
 }
 
+/// Items that were checked, normalised and hashed, and are not kept yet.
+#[derive(Debug)]
+pub struct Admitted {
+    conversions: Vec<NewConversion>,
+    /// For each conversion: which item it came from.
+    origins: Vec<usize>,
+    /// One for each item; those that were read know of no provider yet.
+    answers: Vec<ItemAnswer>,
+}
+
 /// What became of one item at the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemAnswer {
@@ -62,49 +72,34 @@ impl Producer {
         items: Vec<Result<ConversionInput, Vec<FieldError>>>,
         now: Timestamp,
     ) -> Result<Vec<ItemAnswer>, StoreError> {
-        let sites = self.read_sites(&items).await?;
-        self.take_in(items, &sites, now).await
+        self.keep(self.admit(items, now).await?).await
     }
 
-    /// The same for items that are all of one site, of which all is known that the door needs: one round trip.
+    /// The first half of [`Producer::enqueue`]: reads and checks, and writes nothing. Whoever has many batches admits the next
+    /// while one is being kept.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn admit(
+        &self,
+        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
+        now: Timestamp,
+    ) -> Result<Admitted, StoreError> {
+        let sites = self.read_sites(&items).await?;
+        Ok(self.admit_all(items, &sites, now))
+    }
+
+    /// The second half: keeps what was admitted, in one transaction, and answers for all of it.
     ///
     /// # Errors
     /// As [`Producer::enqueue`].
-    pub async fn enqueue_of_site(
-        &self,
-        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
-        site: &SiteDefaults,
-        now: Timestamp,
-    ) -> Result<Vec<ItemAnswer>, StoreError> {
-        self.take_in(items, &HashMap::from([(site.site, site.clone())]), now).await
-    }
-
-    async fn take_in(
-        &self,
-        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
-        sites: &HashMap<SiteId, SiteDefaults>,
-        now: Timestamp,
-    ) -> Result<Vec<ItemAnswer>, StoreError> {
-        let mut new = Vec::with_capacity(items.len());
-        let mut answers = Vec::with_capacity(items.len());
-        // For each conversion that goes in: the item that it came from.
-        let mut origins = Vec::with_capacity(items.len());
-        for item in items {
-            let admitted = item.and_then(|input| self.admit(input, sites, now));
-            answers.push(match admitted {
-                Ok((conversions, dropped)) => {
-                    origins.extend(conversions.iter().map(|_| answers.len()));
-                    new.extend(conversions);
-                    ItemAnswer::Taken { providers: Vec::new(), dropped }
-                }
-                Err(errors) => ItemAnswer::Invalid(errors),
-            });
-        }
-        if new.is_empty() {
+    pub async fn keep(&self, admitted: Admitted) -> Result<Vec<ItemAnswer>, StoreError> {
+        let Admitted { conversions, origins, mut answers } = admitted;
+        if conversions.is_empty() {
             return Ok(answers);
         }
-        let kept = self.store.take_in_offline_conversions(&new).await?;
-        for ((conversion, answer), origin) in new.iter().zip(kept).zip(origins) {
+        let kept = self.store.take_in_offline_conversions(&conversions).await?;
+        for ((conversion, answer), origin) in conversions.iter().zip(kept).zip(origins) {
             if let ItemAnswer::Taken { providers, .. } = &mut answers[origin] {
                 providers.push(ProviderAnswer {
                     provider_key: conversion.provider,
@@ -114,6 +109,42 @@ impl Producer {
             }
         }
         Ok(answers)
+    }
+
+    /// [`Producer::enqueue`] for items that are all of one site, of which all is known that the door needs: one round trip.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn enqueue_of_site(
+        &self,
+        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
+        site: &SiteDefaults,
+        now: Timestamp,
+    ) -> Result<Vec<ItemAnswer>, StoreError> {
+        self.keep(self.admit_all(items, &HashMap::from([(site.site, site.clone())]), now)).await
+    }
+
+    fn admit_all(
+        &self,
+        items: Vec<Result<ConversionInput, Vec<FieldError>>>,
+        sites: &HashMap<SiteId, SiteDefaults>,
+        now: Timestamp,
+    ) -> Admitted {
+        let mut conversions = Vec::with_capacity(items.len());
+        let mut origins = Vec::with_capacity(items.len());
+        let mut answers = Vec::with_capacity(items.len());
+        for item in items {
+            let admitted = item.and_then(|input| self.admit_one(input, sites, now));
+            answers.push(match admitted {
+                Ok((new, dropped)) => {
+                    origins.extend(new.iter().map(|_| answers.len()));
+                    conversions.extend(new);
+                    ItemAnswer::Taken { providers: Vec::new(), dropped }
+                }
+                Err(errors) => ItemAnswer::Invalid(errors),
+            });
+        }
+        Admitted { conversions, origins, answers }
     }
 
     /// Sites are looked up only where an item needs them: no provider named, a phone number to be read, consent left open,
@@ -142,7 +173,7 @@ impl Producer {
     }
 
     /// Makes one conversion per provider of one input.
-    fn admit(
+    fn admit_one(
         &self,
         mut input: ConversionInput,
         sites: &HashMap<SiteId, SiteDefaults>,

@@ -23,7 +23,7 @@ mod told;
 
 pub use access::{Access, AccessError};
 pub use confirm::Confirmed;
-pub use enqueue::{ItemAnswer, Producer, ProviderAnswer};
+pub use enqueue::{Admitted, ItemAnswer, Producer, ProviderAnswer};
 pub use examine::{Examination, Subject};
 pub use ingest::{ITEMS_MAX, IngestAnswer, Items, KnownSite, Signature};
 pub use keys::{Resealing, Rotated};
