@@ -18,14 +18,22 @@ as $$
 begin
   -- Locked in the order of their ids, so that two callers cannot wait for each other.
   perform
-  from relay.delivery_group
-  join unnest(p_group_ids, p_due_at) as called (group_id, due_at) on called.group_id = delivery_group.group_id
-  where delivery_group.hold_id is null
-    and delivery_group.turn_at > greatest(
-      called.due_at, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
-    )
-  order by delivery_group.group_id
-  for no key update of delivery_group;
+  from (
+    select come.group_id, come.due_at
+    from unnest(p_group_ids, p_due_at) as come (group_id, due_at)
+    order by come.group_id
+  ) as called
+  -- Group by group: as a plain join it may be turned round, and then reads all groups.
+  cross join lateral (
+    select
+    from relay.delivery_group
+    where delivery_group.group_id = called.group_id
+      and delivery_group.hold_id is null
+      and delivery_group.turn_at > greatest(
+        called.due_at, delivery_group.throttled_until, delivery_group.circuit_until, delivery_group.paused_until
+      )
+    for no key update
+  ) as locked;
   if not found then
     return;
   end if;

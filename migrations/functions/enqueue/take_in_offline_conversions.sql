@@ -112,6 +112,15 @@ begin
     select live.*
     from live
     where (live.conversion_id in (select won.conversion_id from won)) is true
+  ), lent as materialized (
+    -- What they find that name their order and nobody else: one map, too, and read where one of them asks.
+    select
+      relay.read_identifiers_of_orders(
+        pg_catalog.array_agg(fresh.conversion_id), pg_catalog.array_agg(fresh.group_id),
+        pg_catalog.array_agg(fresh.order_hash), pg_catalog.array_agg(fresh.order_key)
+      ) as by_id
+    from fresh
+    where fresh.kind in ('restatement', 'retraction') and not fresh.payload ? 'click_ids' and not fresh.payload ? 'user'
   ), lenders as materialized (
     -- Originals that come in beside what changes them: one map, so that each lookup is one.
     select
@@ -141,7 +150,7 @@ begin
       case
         when fresh.kind in ('restatement', 'retraction') and not fresh.payload ? 'click_ids' and not fresh.payload ? 'user'
           then coalesce(
-            relay.read_identifiers_of_order(fresh.group_id, fresh.order_hash, fresh.order_key),
+            (select lent.by_id from lent) -> fresh.conversion_id::text,
             pg_catalog.jsonb_strip_nulls(
               (select lenders.by_order from lenders) -> (fresh.group_id || ' ' || fresh.order_hash)
             ),
