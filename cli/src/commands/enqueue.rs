@@ -1,4 +1,4 @@
-//! `relay enqueue`: takes the conversions of a file in, a thousand at a time, through the one producer.
+//! `relay enqueue`: takes the conversions of a file in, two thousand at a time, through the one producer.
 
 mod report;
 

@@ -20,10 +20,10 @@ use columns::Header;
 use ndjson::NdjsonReader;
 use record::Record;
 
-/// Conversions of one batch: what the producer takes in one transaction, a tenth of its limit.
-const BATCH_RECORDS: usize = 1_000;
+/// Conversions of one batch: what the producer takes in one transaction, a fifth of its limit.
+const BATCH_RECORDS: usize = 2_000;
 
-/// Bytes of one batch, so that a thousand long lines do not fill the memory.
+/// Bytes of one batch, so that two thousand long lines do not fill the memory.
 const BATCH_BYTES: u64 = 4 << 20;
 
 /// Longest line of NDJSON and longest record of CSV. A conversion with every field full is a third of it.

@@ -80,7 +80,7 @@ async fn a_database_that_goes_away_half_way_is_told_with_what_is_in() {
     let world = World::new().await.unwrap();
     let site = world.site(json!({})).await.unwrap();
     let relay = Relay::new(&world);
-    let rows: Vec<_> = (0..3_000).map(|number| good(site, &format!("row-{number}"), json!({}))).collect();
+    let rows: Vec<_> = (0..5_000).map(|number| good(site, &format!("row-{number}"), json!({}))).collect();
     let file = relay.file("conversions.ndjson", lines(&rows));
     // The third batch meets a database that refuses.
     let sql = "create sequence batches; grant usage on sequence batches to public;
@@ -95,14 +95,14 @@ async fn a_database_that_goes_away_half_way_is_told_with_what_is_in() {
     let answer = ran.json();
     assert_eq!(
         (ran.code, &answer["ok"], &answer["queued"]),
-        (Some(1), &json!(false), &json!(2_000)),
+        (Some(1), &json!(false), &json!(4_000)),
         "{answer}"
     );
     let error = answer["error"].as_str().unwrap();
-    assert!(error.contains("2,000 lines") && error.contains("duplicate"), "{error}");
+    assert!(error.contains("4,000 lines") && error.contains("duplicate"), "{error}");
     world.sql.batch_execute("drop trigger refuse on relay.conversion").await.unwrap();
     let (again, _) = relay.enqueue(&file).await;
-    assert_eq!((&again["duplicate"], &again["queued"]), (&json!(2_000), &json!(1_000)));
+    assert_eq!((&again["duplicate"], &again["queued"]), (&json!(4_000), &json!(1_000)));
 }
 
 #[tokio::test]
