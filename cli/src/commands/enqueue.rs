@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use shared::boot::{self, Config};
 use shared::delivery::{Admitted, Producer};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::failure::{Exit, Failure};
 use crate::intake::{Batch, Format, Intake, Rejects, Source};
@@ -81,13 +82,15 @@ struct Counter {
 impl Counter {
     async fn take_all(&mut self, intake: Intake, stop: &Stop) -> anyhow::Result<()> {
         let stopped = stop.token();
-        let mut batches = admit_ahead(self.producer.clone(), intake);
+        let (mut batches, admitting) = admit_ahead(self.producer.clone(), intake);
         loop {
             let next = tokio::select! {
                 () = stopped.cancelled() => return Ok(()),
                 next = batches.recv() => next,
             };
-            let Some(next) = next else { return Ok(()) };
+            let Some(next) = next else {
+                return admitting.await.context("checking a batch broke off");
+            };
             let (batch, admitted) = next?;
             self.take(batch, admitted).await?;
         }
@@ -112,9 +115,12 @@ impl Counter {
 
 /// Checks the next batch while the one before it goes in. They go in one after the other, so that of two lines with one id
 /// the first wins.
-fn admit_ahead(producer: Producer, intake: Intake) -> mpsc::Receiver<anyhow::Result<(Batch, Admitted)>> {
+fn admit_ahead(
+    producer: Producer,
+    intake: Intake,
+) -> (mpsc::Receiver<anyhow::Result<(Batch, Admitted)>>, JoinHandle<()>) {
     let (sender, admitted) = mpsc::channel(1);
-    tokio::spawn(async move {
+    let admitting = tokio::spawn(async move {
         let mut batches = intake.start();
         while let Some(batch) = batches.recv().await {
             let next = admit(&producer, batch).await;
@@ -125,7 +131,7 @@ fn admit_ahead(producer: Producer, intake: Intake) -> mpsc::Receiver<anyhow::Res
             }
         }
     });
-    admitted
+    (admitted, admitting)
 }
 
 async fn admit(producer: &Producer, batch: io::Result<Batch>) -> anyhow::Result<(Batch, Admitted)> {

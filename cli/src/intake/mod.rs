@@ -8,7 +8,10 @@ mod rejects;
 mod source;
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 
+use shared::domain::ProviderKey;
+use shared::store::CONVERSIONS_MAX;
 use tokio::sync::mpsc;
 
 pub(crate) use record::Batch;
@@ -20,8 +23,9 @@ use columns::Header;
 use ndjson::NdjsonReader;
 use record::Record;
 
-/// Conversions of one batch: what the producer takes in one transaction, a fifth of its limit.
+/// Lines of one batch. Each becomes a conversion for every provider of its site, and all of them go in in one transaction.
 const BATCH_RECORDS: usize = 2_000;
+const _: () = assert!(BATCH_RECORDS * ProviderKey::ALL.len() <= CONVERSIONS_MAX);
 
 /// Bytes of one batch, so that two thousand long lines do not fill the memory.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -29,7 +33,7 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// Longest line of NDJSON and longest record of CSV. A conversion with every field full is a third of it.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
 
-/// Batches that wait to be taken in: one, while the one before is on its way.
+/// Batches that wait to be checked: one, while the one before is.
 const BATCHES_AHEAD: usize = 1;
 
 /// A file of conversions, opened, its header read.
@@ -58,19 +62,26 @@ impl Intake {
         }
     }
 
-    /// Reads in a thread of its own, for reading waits.
+    /// Reads in a thread of its own, for reading waits. A fault of the reader is an error of the file, not its end.
     pub(crate) fn start(mut self) -> mpsc::Receiver<io::Result<Batch>> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         std::thread::spawn(move || {
-            // Whoever stopped listening wants no more.
-            while let Some(batch) = self.next_batch().transpose() {
-                let failed = batch.is_err();
-                if sender.blocking_send(batch).is_err() || failed {
-                    break;
-                }
+            let read = panic::catch_unwind(AssertUnwindSafe(|| self.send_all(&sender)));
+            if read.is_err() {
+                sender.blocking_send(Err(io::Error::other("its reader broke off"))).ok();
             }
         });
         batches
+    }
+
+    fn send_all(&mut self, batches: &mpsc::Sender<io::Result<Batch>>) {
+        // Whoever stopped listening wants no more.
+        while let Some(batch) = self.next_batch().transpose() {
+            let failed = batch.is_err();
+            if batches.blocking_send(batch).is_err() || failed {
+                break;
+            }
+        }
     }
 
     fn next_batch(&mut self) -> io::Result<Option<Batch>> {

@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::domain::{Conversion, ConversionId, Digest, OrderHash, ProviderKey, SiteId};
 
+/// Most conversions of one call.
+pub const CONVERSIONS_MAX: usize = 10_000;
+
 /// A conversion ready to be kept.
 #[derive(Debug)]
 pub struct NewConversion {
@@ -61,7 +64,7 @@ pub struct Enqueued {
 }
 
 impl Store {
-    /// Takes conversions in, at most 10,000 at once, in one transaction. One answer per conversion, in order.
+    /// Takes conversions in, at most [`CONVERSIONS_MAX`] at once, in one transaction. One answer per conversion, in order.
     pub async fn take_in_offline_conversions(
         &self,
         new: &[NewConversion],

@@ -43,7 +43,7 @@ pub use claim::{Claim, ClaimRequest, ClaimedAccount, ClaimedRow, HeldAction, Ope
 pub use connect::{DatabaseConfig, Login, Logins, POOL_SIZE, connect_once};
 pub use credentials::{AccountFacts, SealedCredentials, SealedToken, StoredKey};
 pub use deployment::{Deployment, TaskQuiet};
-pub use enqueue::{EnqueueResult, Enqueued, NewConversion};
+pub use enqueue::{CONVERSIONS_MAX, EnqueueResult, Enqueued, NewConversion};
 pub use erasure::{Erasure, ErasureStep};
 pub use error::{Said, StoreError};
 pub use expiry::{Expired, ExpiryBand};
