@@ -16,6 +16,7 @@ begin
   select exists (
     select
     from (
+      -- A batch names the same few again and again.
       select distinct come.site_id, come.provider_key
       from unnest(p_site_ids, p_provider_keys) as come (site_id, provider_key)
     ) as wanted

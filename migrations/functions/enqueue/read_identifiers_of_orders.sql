@@ -11,6 +11,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 -- By index alone: a plan that was made while the tables were empty would walk through them.
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set jit = off

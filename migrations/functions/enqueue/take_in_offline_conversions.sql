@@ -185,6 +185,8 @@ begin
   into v_new_items, v_new_ids, v_called, v_called_due, v_joining, v_probes;
 
   if v_probes is not null then
+    -- By their places, whatever a plan thinks of the table.
+    perform pg_catalog.set_config('enable_seqscan', 'off', true);
     delete from relay.conversion_key where conversion_key.ctid = any (v_probes);
   end if;
   -- A conversion that names no order joins one that others named, or adjusted before it came.
@@ -193,19 +195,7 @@ begin
     from unnest(v_called) as called (group_id)
     where exists (select from relay.order_chain where order_chain.group_id = called.group_id)
   ) then
-    with met as (
-      delete from relay.ready
-      using relay.conversion
-      join relay.order_chain
-        on order_chain.group_id = conversion.group_id and order_chain.order_hash = conversion.order_hash
-      where conversion.conversion_id = any (v_new_ids)
-        and ready.group_id = conversion.group_id
-        and ready.band in (0, 1)
-        and ready.next_attempt_at = conversion.due_at
-        and ready.conversion_id = conversion.conversion_id
-      returning ready.conversion_id
-    )
-    select v_joining || pg_catalog.array_agg(met.conversion_id) from met into v_joining;
+    v_joining := v_joining || relay.meet_orders(v_new_ids);
   end if;
   if v_joining is not null then
     select

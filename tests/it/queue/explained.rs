@@ -104,15 +104,17 @@ impl Plans {
         for (text, node) in self.nodes() {
             let kind = node["Node Type"].as_str().unwrap_or_default();
             let table = node["Relation Name"].as_str().unwrap_or_default();
+            let by_place = kind == "Tid Scan";
             let by_index = matches!(kind, "Index Scan" | "Index Only Scan");
             if is_scan(node)
                 && tables.iter().any(|start| table.starts_with(start))
                 && !by_index
+                && !by_place
                 && rows_in(node) > SMALL
             {
                 faults.push(format!("{kind} of {table}, {} rows, in: {}", rows_in(node), beginning(text)));
             }
-            if table == "ready" && is_scan(node) && node["Index Name"] != "ready_pkey" {
+            if table == "ready" && is_scan(node) && !by_place && node["Index Name"] != "ready_pkey" {
                 faults.push(format!("{} of ready in: {}", node["Index Name"], beginning(text)));
             }
             let sorted: f64 = node["Plans"].as_array().into_iter().flatten().map(rows_in).sum();

@@ -47,6 +47,7 @@ impl Caller {
             self.claim(6).await?;
             self.recover().await?;
             self.enqueue(site, 6).await?;
+            self.adjust(site, 6).await?;
         }
         Ok(())
     }
@@ -99,6 +100,28 @@ impl Caller {
         Ok(self.connection.query(enqueue, &parameters).await?.1)
     }
 
+    /// Restatements that name an order and nobody: whom it is known by is looked up.
+    async fn adjust(&mut self, site: Uuid, rows: usize) -> anyhow::Result<Plans> {
+        let adjust = "select result from relay.take_in_offline_conversions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        let ids: Vec<_> = (0..rows).map(|row| format!("adjusted-{}", row + self.enqueued)).collect();
+        let orders: Vec<_> = (0..rows).map(|row| format!("enqueued-{row}")).collect();
+        self.enqueued += rows;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
+            &vec![site; rows],
+            &vec!["google_ads"; rows],
+            &ids,
+            &vec!["restatement"; rows],
+            &vec![b"0".as_slice(); rows],
+            &vec![None::<Timestamp>; rows],
+            &vec![self.now + seconds(2_592_000); rows],
+            &vec![serde_json::json!({}); rows],
+            &(0..rows).map(|_| Uuid::new_v4()).collect::<Vec<_>>(),
+            &orders,
+            &self.now,
+        ];
+        Ok(self.connection.query(adjust, &parameters).await?.1)
+    }
+
     /// As after a crash, an hour later.
     async fn recover(&mut self) -> anyhow::Result<(i32, Plans)> {
         let recover = "select requeued from relay.recover_offline_conversions(0, null, 1, $1)";
@@ -145,6 +168,13 @@ impl Caller {
         for few in [16, 1] {
             let enqueued = self.enqueue(site, few).await?;
             faults.extend(self::faults(&what, &enqueued, few, &["ready", "conversion", "delivery_group"]));
+        }
+        // Each of them sorts two keys.
+        for rows in [BATCH as usize / 2, 16, 1] {
+            let adjusted = self.adjust(site, rows).await?;
+            assert!(adjusted.rows_read("conversion_key") >= 1.0, "{whose}: no plans were told");
+            let what = format!("{whose}: adjust");
+            faults.extend(self::faults(&what, &adjusted, rows, &["ready", "conversion", "order_"]));
         }
         Ok(faults)
     }

@@ -4,6 +4,7 @@ use super::{Mutation, edit, edit_all, mutation};
 
 const ENQUEUE: &str = "enqueue/take_in_offline_conversions";
 const CALL: &str = "enqueue/call_groups";
+const BORROW: &str = "enqueue/read_identifiers_of_orders";
 const EXPIRE: &str = "expiry/expire_conversions";
 
 pub(super) const MUTATIONS: &[Mutation] = &[
@@ -39,6 +40,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "does not call the groups for what is new",
         "queue::door::what_is_brought_is_claimed_at_once",
         &[edit("perform relay.call_groups(v_called, v_called_due);", "null;")],
+    ),
+    mutation(
+        BORROW,
+        "borrows from nobody that an order's chain leads to",
+        "delivery::confirm::a_change_that_names_its_order_alone_goes_by_what_its_original_was_known_by",
+        &[edit("select order_chain.head", "select null::bigint")],
     ),
     mutation(
         CALL,
