@@ -59,7 +59,7 @@ async fn a_runner_killed_at_any_step_loses_and_doubles_nothing() -> anyhow::Resu
 async fn recover_settles_what_was_left_open_and_never_a_live_claim() -> anyhow::Result<()> {
     let world = World::new().await?;
     let site = world.site(json!({})).await?;
-    // So slow that it is out whenever the runner is killed.
+    // So slow that nothing is answered before the runner is killed, with its request booked.
     world.enqueue_many(site, "sale", "slow.60000", 5).await?;
     let open = "select count(*) from relay.provider_upload_attempts where closed_at is null";
     let booked = async {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::delivery::ItemAnswer;
-use shared::domain::{ConsentState, ConversionInput, SiteId};
+use shared::domain::{ConsentState, ConversionId, ConversionInput, SiteId};
 use shared::store::{Change, EnqueueResult};
 use tests::world::{World, conversion, row};
 use uuid::Uuid;
@@ -272,4 +272,33 @@ async fn a_text_that_the_database_cannot_hold_sinks_its_own_row_alone() -> anyho
     assert!(matches!(answers[0], ItemAnswer::Invalid(_)), "{answers:?}");
     assert_eq!(results(&answers), [EnqueueResult::Queued]);
     world.assert_accounted_for().await
+}
+
+#[tokio::test]
+async fn ids_follow_the_order_of_arrival_whatever_the_batch() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let sites = [world.site(json!({})).await?, world.site(json!({})).await?];
+    // As many as one plan takes, more than it takes, and many; of two sites in turns, and by external id from the end.
+    for count in [1, 16, 17, 600] {
+        let rows: Vec<Value> = (0..count)
+            .map(|number| {
+                let mut row = row(&format!("{count}-{}", 900 - number), "ok", number);
+                row["site_id"] = json!(sites[number % 2].to_string());
+                row
+            })
+            .collect();
+
+        let answers = world.enqueue(sites[0], &rows).await?;
+
+        let ids: Vec<_> = answers.iter().map(conversion_id).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next) && ids[0].is_some(), "{count}: {ids:?}");
+    }
+    world.assert_accounted_for().await
+}
+
+fn conversion_id(answer: &ItemAnswer) -> Option<ConversionId> {
+    match answer {
+        ItemAnswer::Taken { providers, .. } => providers.first()?.conversion_id,
+        ItemAnswer::Invalid(_) => None,
+    }
 }
