@@ -44,8 +44,7 @@ begin
   into v_first_id, v_last_id;
   select
     pg_catalog.array_agg(stayed.conversion_id order by stayed.place) as conversion_ids,
-    pg_catalog.array_agg(stayed.band order by stayed.place) as bands,
-    pg_catalog.array_agg(stayed.next_attempt_at order by stayed.place) as times,
+    pg_catalog.array_agg(stayed.spot order by stayed.place) as spots,
     pg_catalog.array_agg(stayed.seq + 1 order by stayed.place) as seqs,
     pg_catalog.array_agg(stayed.retry_count order by stayed.place) as retry_counts,
     pg_catalog.array_agg(stayed.request_failures order by stayed.place) as request_failures,
@@ -55,7 +54,7 @@ begin
     pg_catalog.array_agg(stayed.omitted order by stayed.place) as omitted,
     pg_catalog.array_agg(stayed.part order by stayed.place) as parts
   from (
-    select ready.*, one.place
+    select waiting.*, one.place
     from unnest(v_rest.conversion_ids) with ordinality as one (conversion_id, place)
     cross join lateral (
       select outcome.next_attempt_at
@@ -66,13 +65,19 @@ begin
       order by outcome.seq desc
       limit 1
     ) as latest
-    join relay.ready
-      on ready.group_id = v_group_id
-      and ready.band in (0, 1)
-      and ready.next_attempt_at = latest.next_attempt_at
-      and ready.conversion_id = one.conversion_id
-    where ready.part = v_rest.left_part and ready.expires_at > v_now
-    for update of ready skip locked
+    -- Each by its whole key: as a plain join it may be turned round, and then reads all that waits in the group.
+    cross join lateral (
+      select ready.*, ready.ctid as spot
+      from relay.ready
+      where ready.group_id = v_group_id
+        and ready.band in (0, 1)
+        and ready.next_attempt_at = latest.next_attempt_at
+        and ready.conversion_id = one.conversion_id
+        and ready.part = v_rest.left_part
+        and ready.expires_at > v_now
+      limit 1
+      for update skip locked
+    ) as waiting
   ) as stayed
   into v_stayed;
 
@@ -85,12 +90,8 @@ begin
     false;
   -- All of them or none: where some went by themselves, so will the others.
   if pg_catalog.cardinality(v_stayed.conversion_ids) = pg_catalog.cardinality(v_rest.conversion_ids) then
-    delete from relay.ready
-    using unnest(v_stayed.bands, v_stayed.times, v_stayed.conversion_ids) as gone (band, next_attempt_at, conversion_id)
-    where ready.group_id = v_group_id
-      and ready.band = gone.band
-      and ready.next_attempt_at = gone.next_attempt_at
-      and ready.conversion_id = gone.conversion_id;
+    -- They are locked, and so lie where they were found.
+    delete from relay.ready where ready.ctid = any (v_stayed.spots);
     insert into relay.inflight (
       claim_token, run_id, group_id, circuit_epoch, is_probe, quota_key, slot_no, slot_token, conversion_ids, seqs,
       retry_counts, request_failures, lost_claims, maybe_delivered, targets, omitted, parts, receipt_attempt_id,
