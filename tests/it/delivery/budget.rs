@@ -34,6 +34,7 @@ async fn no_minute_holds_more_requests_than_its_limit() -> anyhow::Result<()> {
         while left.len() < 4 * limit {
             let (reserved, leaves_at) = reserve(&world, 0, now).await?;
             if reserved {
+                assert!(leaves_at <= now, "booked for later than its caller waits");
                 left.push(leaves_at);
             } else {
                 assert!(leaves_at > now, "told to come back at once");

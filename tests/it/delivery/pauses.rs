@@ -21,6 +21,10 @@ async fn a_paused_provider_is_not_claimed_for_until_it_is_resumed() -> anyhow::R
     let paused = world.call_runner(json!({ "mode": "worker", "provider_key": "google_ads" })).await?;
     let id = world.number("select min(conversion_id) from relay.ready").await?;
     let told = store.explain_conversion(shared::domain::ConversionId(id)).await?.unwrap_or_default();
+    // A run that had begun before, too.
+    let claim =
+        "select count(*) from relay.claim_offline_conversion_jobs_v2(1, 'google_ads', null, 10, 10, 10, 60)";
+    assert_eq!(world.number(claim).await?, 0, "it claims in the middle of a pause");
     let after = world.number(version).await?;
     assert!(store.resume_deliveries(GOOGLE, None).await?);
     let resumed = world.run_worker().await?;

@@ -389,7 +389,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     ),
     mutation(
         RESERVE,
-        "books more than the budget",
+        "books for later than its caller waits",
         "delivery::budget::no_minute_holds_more_requests_than_its_limit",
         &[edit(
             "  if leaves_at > p_now + pg_catalog.make_interval(secs => p_wait_seconds) then",
