@@ -16,6 +16,9 @@ async fn a_client_that_is_refused_is_one_hold_for_all_its_sites() -> anyhow::Res
         let site = world.site(fields).await?;
         world.enqueue_many(site, &format!("dead{number}"), "ok", 2).await?;
     }
+    // One of them meets it, and no other goes.
+    world.run(json!({ "mode": "cron", "provider_key": "google_ads", "limit": 1 })).await?;
+    assert_eq!(world.context.store.read_holds(None, None, 10).await?[0].sites, 5);
     let alive = world.site(json!({ "client_id": "alive" })).await?;
     world.enqueue_many(alive, "alive", "ok", 2).await?;
 

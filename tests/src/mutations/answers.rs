@@ -104,7 +104,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         ACCOUNTS,
         "forgets what is left out",
-        DEGRADED,
+        "delivery::degrade::one_part_goes_at_a_time_and_what_matches_stays",
         &[edit("delivery_group.transport, inflight.omitted,", "delivery_group.transport, null::smallint[],")],
     ),
     mutation(
