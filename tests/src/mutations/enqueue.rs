@@ -42,6 +42,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         &[edit("perform relay.call_groups(v_called, v_called_due);", "null;")],
     ),
     mutation(
+        ENQUEUE,
+        "gives ids by another order than that of arrival",
+        "delivery::door::ids_follow_the_order_of_arrival_whatever_the_batch",
+        &[edit(
+            "    ) as given\n    join relay.delivery_group",
+            "      order by come.external_id\n    ) as given\n    join relay.delivery_group",
+        )],
+    ),
+    mutation(
         BORROW,
         "borrows from nobody that an order's chain leads to",
         "delivery::confirm::a_change_that_names_its_order_alone_goes_by_what_its_original_was_known_by",
